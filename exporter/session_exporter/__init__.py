@@ -1,0 +1,1 @@
+"""session-exporter: per-session Prometheus metrics from logs, REST APIs and memory."""

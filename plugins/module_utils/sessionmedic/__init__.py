@@ -1,0 +1,1 @@
+"""The shared core: models, logs, health, remedies, backends and stores. Imports nothing from ansible."""

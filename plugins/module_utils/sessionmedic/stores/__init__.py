@@ -1,0 +1,1 @@
+"""Where sessions keep their state: files, Redis keys, the credentials table."""
