@@ -30,9 +30,7 @@ class AuthConfig:
         if self.type == "bearer" and not self.token:
             raise ConfigError("auth.type is bearer but auth.token is empty.", "Set auth.token.")
         if self.type == "login" and not (self.username and self.password):
-            raise ConfigError(
-                "auth.type is login but auth.username or auth.password is empty.", "Set both of them."
-            )
+            raise ConfigError("auth.type is login but auth.username or auth.password is empty.", "Set both of them.")
 
 
 @dataclass(frozen=True)
@@ -122,9 +120,7 @@ class BackendConfig:
     def __post_init__(self) -> None:
         check_name(self.name, "backend name")
         if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname:
-            raise ConfigError(
-                f"Backend {self.name}: url is not an http(s) URL.", "Give it as http://host:port."
-            )
+            raise ConfigError(f"Backend {self.name}: url is not an http(s) URL.", "Give it as http://host:port.")
         if self.session_folder.count("{id}") != 1 or "/" in self.session_folder:
             raise ConfigError(
                 f"Backend {self.name}: session_folder {shown(self.session_folder)} is not one folder name with {{id}}.",
@@ -146,9 +142,7 @@ class BackendConfig:
         :raises ConfigError: names the unknown, missing or badly shaped key.
         """
         if not isinstance(mapping, Mapping):
-            raise ConfigError(
-                f"Backend {shown(name)}: whatsapp_backend is not a mapping.", "See docs/backends.md."
-            )
+            raise ConfigError(f"Backend {shown(name)}: whatsapp_backend is not a mapping.", "See docs/backends.md.")
         given = {key: value for key, value in mapping.items() if value is not None and key != "name"}
         config: BackendConfig = _build(cls, {**given, "name": name}, f"backend {name}")
         return config
@@ -176,9 +170,7 @@ def _build(cls: Any, given: Mapping[str, Any], where: str) -> Any:
     known = {item.name: item for item in fields(cls)}
     for key in given:
         if key not in known:
-            raise ConfigError(
-                f"Unknown key {shown(key)} in {where}.", f"Known keys: {', '.join(sorted(known))}."
-            )
+            raise ConfigError(f"Unknown key {shown(key)} in {where}.", f"Known keys: {', '.join(sorted(known))}.")
     for key, item in known.items():
         if item.default is MISSING and item.default_factory is MISSING and key not in given:
             raise ConfigError(f"Key {key} is missing in {where}.", "Add it.")
@@ -200,9 +192,7 @@ def _value(key: str, value: Any, where: str) -> Any:
             return tuple(str(item) for item in value)
         nested = _NESTED_LISTS[key]
         return tuple(
-            item
-            if is_dataclass(item)
-            else _build(nested, {k: v for k, v in item.items() if v is not None}, where)
+            item if is_dataclass(item) else _build(nested, {k: v for k, v in item.items() if v is not None}, where)
             for item in value
         )
     if key in ("routes", "states"):
