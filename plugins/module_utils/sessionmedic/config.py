@@ -55,7 +55,7 @@ class LogSource:
 
 @dataclass(frozen=True)
 class CredentialsTable:
-    """The table that holds ``creds``; real schemas differ, so each name is an option (requirement 5's is the default)."""
+    """The table that holds ``creds``; real schemas differ, each name is an option (requirement 5's are the defaults)."""
 
     name: str = "WhatsAppSession"
     id_column: str = "sessionId"

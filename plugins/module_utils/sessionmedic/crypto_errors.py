@@ -1,6 +1,6 @@
 """What a crypto error looks like in a log, of what kind it is, which remedy mends it.
 
-The texts are those that Baileys 6 and 7 with libsignal 2 and 6 really print (shared recordings of 16 provoked failures),
+The texts are those that Baileys 6 and 7 with libsignal 2 and 6 really print (recorded, failure by failure),
 and the error types that users search for.
 """
 
