@@ -1,4 +1,4 @@
-"""What we must know of a backend. The same shape serves inventory variable ``whatsapp_backend`` and the exporter's file."""
+"""What we must know of a backend: inventory variable ``whatsapp_backend`` and the exporter's file have this shape."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LogSource:
 
 @dataclass(frozen=True)
 class CredentialsTable:
-    """The table that holds ``creds``; real schemas differ, each name is an option (requirement 5's are the defaults)."""
+    """The table that holds ``creds``; real schemas differ, so requirement 5's names are only defaults."""
 
     name: str = "WhatsAppSession"
     id_column: str = "sessionId"
