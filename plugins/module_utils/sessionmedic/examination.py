@@ -1,4 +1,4 @@
-"""Examine a session: its state from the backend, its errors and messages from the end of the logs; and verify a repair."""
+"""Examine a session by its state, its errors and its messages; verify that a repair worked."""
 
 from __future__ import annotations
 
