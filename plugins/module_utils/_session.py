@@ -13,6 +13,7 @@ from .sessionmedic.backends import registry
 from .sessionmedic.backends.base import Backend
 from .sessionmedic.config import BackendConfig
 from .sessionmedic.lock import Locks, locks_for
+from .sessionmedic.models import Session
 from .sessionmedic.names import check_name
 from .sessionmedic.redis_client import answering, connect
 
@@ -74,4 +75,17 @@ def names_diff(header: str, before: list[str], after: list[str]) -> dict[str, st
         "after_header": header,
         "before": "".join(f"{name}\n" for name in before),
         "after": "".join(f"{name}\n" for name in after),
+    }
+
+
+def session_result(session: Session) -> dict[str, Any]:
+    """A session as modules return it."""
+    return {
+        "id": session.id,
+        "name": session.name,
+        "company": session.company,
+        "state": session.state.value,
+        "raw_state": session.raw_state,
+        "enabled": session.enabled,
+        "updated_at": session.updated_at,
     }
