@@ -1,0 +1,84 @@
+import { proto } from 'baileys';
+
+const { CIPHERTEXT } = proto.WebMessageInfo.StubType;
+const NODES_KEPT = 200;
+const COUNT_EVERY = 20;
+const COUNT_EVERY_MS = 10_000;
+
+/** The application's part in receiving: log lines with the session's id, replies, asking again. */
+export function listenForMessages(run, socket) {
+  const nodes = new Map();
+  socket.ws.on('CB:message', node => {
+    nodes.set(node.attrs.id, node);
+    if (nodes.size > NODES_KEPT) nodes.delete(nodes.keys().next().value);
+  });
+  const counter = new ReceivedCounter(run.session);
+  const asked = new Set();
+  socket.ev.on('messages.upsert', ({ messages }) => {
+    for (const message of messages) {
+      if (message.key.fromMe) continue;
+      if (message.messageStubType === CIPHERTEXT) failed(run, socket, message, nodes, asked);
+      else if (message.message) decrypted(run, socket, message, counter);
+    }
+  });
+  socket.ev.on('connection.update', ({ connection }) => connection === 'close' && counter.stop());
+}
+
+function failed(run, socket, message, nodes, asked) {
+  const { session } = run;
+  const error = message.messageStubParameters?.[0];
+  const { id, remoteJid } = message.key;
+  session.context.log.error(
+    { whatsappId: session.id, messageId: id, remoteJid, messageTimestamp: Number(message.messageTimestamp), error },
+    '[wbotMessageListener] failed to decrypt message',
+  );
+  session.context.report('failed', { session: session.id, id, error });
+  // Baileys' own first retry receipt carries no keys, and without a record only keys help: ask again with them
+  const node = nodes.get(id);
+  if (error !== 'No session record' || !node || asked.has(id) || !socket.ws.isOpen) return;
+  asked.add(id);
+  socket.sendRetryRequest(node, true).catch(reason => {
+    session.context.log.warn({ whatsappId: session.id, messageId: id, error: reason.message }, 'retry request failed');
+  });
+}
+
+function decrypted(run, socket, message, counter) {
+  const { session } = run;
+  const { id, remoteJid } = message.key;
+  counter.add();
+  session.context.report('decrypted', { session: session.id, id });
+  const count = (session.messageCounts.get(remoteJid) ?? 0) + 1;
+  session.messageCounts.set(remoteJid, count);
+  // an auto-reply: to the first messages of a conversation, then to every tenth
+  if (count > 3 && count % 10 !== 0) return;
+  socket.sendMessage(remoteJid, { text: `Recebemos a sua mensagem (${count}).` }).catch(reason => {
+    session.context.log.warn({ whatsappId: session.id, error: reason.message }, 'auto-reply failed');
+  });
+}
+
+/** A log line for every 20th message received, or every 10 s. */
+class ReceivedCounter {
+  constructor(session) {
+    this.session = session;
+    this.received = 0;
+    this.timer = setInterval(() => this.#write(), COUNT_EVERY_MS);
+  }
+
+  add() {
+    this.received++;
+    if (this.received >= COUNT_EVERY) this.#write();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.#write();
+  }
+
+  #write() {
+    if (this.received === 0) return;
+    const { session, received } = this;
+    session.context.log.info({ whatsappId: session.id, received }, '[wbotMessageListener] messages received');
+    this.received = 0;
+    this.timer.refresh();
+  }
+}
