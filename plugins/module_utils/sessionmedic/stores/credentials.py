@@ -183,7 +183,7 @@ class CredentialsStore:
                 # Tables keep whole milliseconds, some whole seconds.
                 or abs(current.last_connected - wanted.last_connected) >= 1
             ):
-                changes[self._names.last_connected_column] = wanted.last_connected
+                changes[self._names.last_connected_column] = float(wanted.last_connected)
             if current is None:
                 self._insert(connection, table, name, changes)
             elif changes:
@@ -232,9 +232,7 @@ class CredentialsStore:
             quoted(name, quote=True),
             sa.MetaData(),
             sa.Column(quoted(names.id_column, quote=True), sa.String(128), primary_key=True),
-            sa.Column(
-                quoted(names.creds_column, quote=True), sa.Text().with_variant(column_values.long_text(sa), "mysql")
-            ),
+            sa.Column(quoted(names.creds_column, quote=True), column_values.long_text(sa)),
             sa.Column(quoted(names.status_column, quote=True), sa.String(64)),
             sa.Column(quoted(names.last_connected_column, quote=True), sa.DateTime(timezone=True)),
             schema=schema,
@@ -269,6 +267,8 @@ class CredentialsStore:
         if isinstance(column.type, self._sa.Integer):
             # Whaticket's ids are numbers; a name that is none has no row.
             return column == int(session) if session.isdigit() and len(session) < 19 else self._sa.false()
+        if isinstance(column.type, self._sa.String) or self._file:
+            return column == self._sa.literal(session, self._sa.String)
         return self._sa.cast(column, self._sa.String(255)) == session
 
     def _values(self, table: Any, values: Mapping[str, Any]) -> dict[Any, Any]:
