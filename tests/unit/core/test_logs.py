@@ -152,6 +152,25 @@ def test_the_console_text_tells_the_kind_of_a_generic_record() -> None:
         assert isinstance(event, CryptoError) and (event.session, event.kind) == ("26", "bad_mac")
 
 
+def test_the_address_of_the_stack_is_the_peer_whatever_the_jid_says() -> None:
+    own = app_line(error="No matching sessions found for message").replace(
+        b'"messageId"', b'"remoteJid": "5521900002601@s.whatsapp.net", "messageId"'
+    )
+    generic = baileys_line(error="No matching sessions found for message")
+    for data in (generic + own, own + generic):
+        (event,) = read(LogReader(config(*TWO_STREAMS)), [(0, data), (1, BAD_MAC_BLOCK)])
+        assert isinstance(event, CryptoError) and (event.peer, event.kind) == ("15550001111.0", "bad_mac")
+
+
+def test_console_text_of_another_peer_is_not_joined() -> None:
+    other = BAD_MAC_BLOCK.replace(b"15550001111.0", b"15550009999.0")
+    events = read(LogReader(config(*TWO_STREAMS)), [(0, baileys_line() + app_line()), (1, other)])
+    assert [(event.session, event.kind) for event in events if isinstance(event, CryptoError)] == [
+        ("26", "invalid_prekey"),
+        (None, "bad_mac"),
+    ]
+
+
 def test_without_its_console_text_a_generic_record_still_counts_after_a_while() -> None:
     reader = LogReader(config(*TWO_STREAMS))
     data = app_line(error="No matching sessions found for message")
