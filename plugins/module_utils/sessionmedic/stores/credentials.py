@@ -28,7 +28,8 @@ Connection = Any
 
 CONNECT_SECONDS = 3
 STATEMENT_MS = 10_000
-_DEFAULT_FILE = "credentials.sqlite3"
+# '+' is in no backend's name: no two backends that share a backup_path share rows, or a folder of backups this name.
+_DEFAULT_FILE = "credentials+{backend}.sqlite3"
 # What Prisma adds to a URL, which the database itself would not know.
 _PRISMA_OPTIONS = ("schema", "connection_limit", "pool_timeout", "pgbouncer")
 
@@ -50,7 +51,8 @@ def default_database_url(config: BackendConfig) -> str:
         raise ConfigError(
             f"Backend {config.name} has neither database_url nor backup_path.", "Set one to keep credentials."
         )
-    return f"sqlite:///{Path(config.backup_path).expanduser().absolute() / _DEFAULT_FILE}"
+    file = _DEFAULT_FILE.format(backend=check_name(config.name, "backend name"))
+    return f"sqlite:///{Path(config.backup_path).expanduser().absolute() / file}"
 
 
 class CredentialsStore:

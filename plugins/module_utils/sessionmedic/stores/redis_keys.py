@@ -93,6 +93,14 @@ class SessionKeys:
                         found[key] = record
         return dict(sorted(found.items()))
 
+    def type_of(self, key: str) -> str | None:
+        """The type of the record that a whole key holds, None when it is no auth state of this session."""
+        for prefix in self._prefixes:
+            record = _parse(key[len(prefix) :]) if key.startswith(prefix) else None
+            if record:
+                return record.type
+        return None
+
     def names(self) -> list[str]:
         """Whole keys of the auth state, sorted; keys of other kinds under the prefix are not ours."""
         return list(self._records())
@@ -186,7 +194,7 @@ class SessionKeys:
         """
         wanted = {item.key: item for item in dumps}
         for key in wanted:
-            if not any(key.startswith(prefix) and _parse(key[len(prefix) :]) for prefix in self._prefixes):
+            if self.type_of(key) is None:
                 raise StoreError(f"The key {shown(key)} is not of session {self._session}.", "Use its own backup.")
         present = self.names()
         current = {item.key: item for item in self.dump_keys(present)}

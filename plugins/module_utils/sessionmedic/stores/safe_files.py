@@ -137,3 +137,8 @@ def discard_leftovers(folder: int) -> None:
 def writable(folder: int) -> bool:
     """Whether names in the folder can be added and removed (false on read-only mounts and immutable folders too)."""
     return os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True)
+
+
+def listed(folder: int) -> list[str]:
+    """Names in the folder, sorted."""
+    return sorted(os.listdir(folder))

@@ -99,16 +99,19 @@ class SessionFiles:
             return StoreError(f"{place} is not a folder.", "Check session_path and session_folder.")
         return _failed("read", place, error)
 
-    def create_folder(self) -> Path:
-        """Make the folder when it is missing, mode 0700, owned by the owner of ``session_path``."""
+    def create_folder(self, attributes: Attributes | None = None) -> Path:
+        """Make the folder when it is missing: mode 0700 and the owner of ``session_path``, unless told."""
         place = self._place()
         if not self.exists():
             with _root(place.parent) as root:
                 try:
                     owner = os.fstat(root)
+                    wanted = attributes or Attributes(0o700, owner.st_uid, owner.st_gid)
                     os.mkdir(self._name, 0o700, dir_fd=root)
-                    if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                        os.chown(self._name, owner.st_uid, owner.st_gid, dir_fd=root, follow_symlinks=False)
+                    with safe_files.opened_folder(self._name, dir_fd=root) as folder:
+                        if (wanted.uid, wanted.gid) != (os.geteuid(), os.getegid()):
+                            os.fchown(folder, wanted.uid, wanted.gid)
+                        os.fchmod(folder, wanted.mode)
                 except OSError as error:
                     raise _failed("made", place, error) from None
         return self.folder
@@ -116,9 +119,10 @@ class SessionFiles:
     def names(self) -> list[str]:
         """Names of the auth-state files, sorted; other files of the folder are not ours. :raises StoreError:"""
         with self.opened() as folder:
-            return self._names(folder)
+            return self.names_in(folder)
 
-    def _names(self, folder: int) -> list[str]:
+    def names_in(self, folder: int) -> list[str]:
+        """The same of a descriptor that ``opened`` gave."""
         try:
             return sorted(name for name in os.listdir(folder) if auth_names.parse_file(name))
         except OSError as error:
@@ -136,7 +140,7 @@ class SessionFiles:
     def _select(self, folder: int, level: str, peers: Iterable[str] | None) -> list[str]:
         wanted = tuple(peers or ())
         auth_names.check_purge(level, wanted)
-        records = {name: auth_names.parse_file(name) for name in self._names(folder)}
+        records = {name: auth_names.parse_file(name) for name in self.names_in(folder)}
         only = auth_names.resolve_peers(wanted, lambda record: self._record(folder, record)) if wanted else None
         chosen = [name for name, record in records.items() if record and auth_names.selected(record, level, only)]
         for name in chosen:
@@ -178,7 +182,7 @@ class SessionFiles:
             return self._creds_name(folder)
 
     def _creds_name(self, folder: int) -> str:
-        names = self._names(folder)
+        names = self.names_in(folder)
         plain, hashed = "creds.json", auth_names.hashed(auth_names.CREDS)
         if (plain in names) != (hashed in names):
             return plain if plain in names else hashed
