@@ -32,8 +32,12 @@ export class RedisBacking {
     return [...new Set(names)];
   }
 
+  readText(session, item) {
+    return this.redis.get(this.#key(session, item));
+  }
+
   async read(session, item) {
-    const text = await this.redis.get(this.#key(session, item));
+    const text = await this.readText(session, item);
     try {
       return text === null ? undefined : JSON.parse(text, BufferJSON.reviver);
     } catch {

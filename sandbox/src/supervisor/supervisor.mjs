@@ -1,5 +1,5 @@
 import crypto from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { RedisBacking } from '../backend/redis-backing.mjs';
 import { withCode } from '../common/ipc.mjs';
@@ -46,6 +46,8 @@ export class Supervisor {
     this.control = await new ControlApi(this).listen(config.control_port);
     await this.#startBackend(true);
     await seed(this);
+    await this.#keepCopies();
+    this.ledger.reset();
     this.isReady = true;
     return { api: `http://127.0.0.1:${this.apiPort}`, control: this.control.url };
   }
@@ -135,6 +137,19 @@ export class Supervisor {
     this.restartTimer = setTimeout(() => {
       this.#startBackend(false).catch(error => this.logs.err.write(`start failed: ${error.message}\n`));
     }, RESTART_MS);
+  }
+
+  /** A copy of each session's creds, as an operator's nightly job would keep it: `<data_dir>/creds-copies/<id>.json`. */
+  async #keepCopies() {
+    const { config } = this;
+    const folder = path.join(config.data_dir, 'creds-copies');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (const id of config.sessions) {
+      const text = this.redis
+        ? await this.redis.readText(id, 'creds')
+        : await readFile(path.join(config.session_path, String(id), 'creds.json'));
+      await writeFile(path.join(folder, `${id}.json`), text, { mode: 0o600 });
+    }
   }
 
   /** The stand-in starts without accounts, so that sessions of an earlier run could only be refused by it. */

@@ -1,5 +1,6 @@
 import crypto from 'node:crypto';
-import { Curve, hmacSign, proto } from 'baileys';
+import { Curve, generateSignalPubKey, hmacSign, proto } from 'baileys';
+import libsignal from 'libsignal';
 import { accountNumbers } from '../common/numbers.mjs';
 import { OwnPhone } from './own-phone.mjs';
 
@@ -22,12 +23,15 @@ export class Device {
 
   /**
    * Only the identity that the account signed at linking is this device's: phones check that before they take keys.
+   * (Not with Baileys' Curve.verify, which in 7.0.0-rc14 drops the result and says yes to every well-formed signature.)
    *
    * @param {Uint8Array} identity 32 bytes
+   * @returns {boolean}
    */
   attests(identity) {
     const signed = Buffer.concat([ACCOUNT_SIGNATURE_PREFIX, this.details, identity]);
-    return Curve.verify(this.account.key.public, signed, this.account.signatureOf(this));
+    const accountKey = Buffer.from(generateSignalPubKey(this.account.key.public));
+    return libsignal.curve.verifySignature(accountKey, signed, this.account.signatureOf(this));
   }
 }
 

@@ -15,6 +15,9 @@ import { askForPairing, completePairing } from './pairing.mjs';
 import { Peer } from './peer.mjs';
 import { Traffic } from './traffic.mjs';
 
+// libsignal dumps session entries, keys included, on these
+console.info = console.warn = () => {};
+
 const log = text => console.log(`${new Date().toISOString()} ${text}`);
 const authority = new CertificateAuthority();
 const staticKey = Curve.generateKeyPair();

@@ -2,6 +2,7 @@ import { userOf } from '../common/numbers.mjs';
 import { readRetryReceipt } from './nodes.mjs';
 
 const MOST_RETRIES = 5;
+const FRESH_KEYS_EVERY_MS = 5_000;
 
 /**
  * Which retry receipts a peer honours. A phone sends a message again when it is asked to, and starts a new Signal
@@ -10,7 +11,8 @@ const MOST_RETRIES = 5;
  *
  * phone    a bare receipt: sends again in the session it has; with a bundle: starts a new session from it, sends again
  * bundles  bare receipts are ignored, those with a bundle honoured
- * bare     a bare receipt: starts a new session with keys from the server; bundles are ignored
+ * bare     a bare receipt: starts a new session with keys from the server for what it writes next, at most every 5 s; the
+ *          message itself is not there any more to be sent again, and bundles are ignored
  * none     none is honoured
  */
 export const POLICIES = ['phone', 'bundles', 'bare', 'none'];
@@ -46,6 +48,8 @@ async function prepare(line, peer, policy, message, bundle) {
     return true;
   }
   if (policy === 'bundles') return false;
-  if (policy === 'bare') await peer.startSession(device, device.takeBundle());
-  return true;
+  if (policy === 'phone') return true;
+  // not for every message: the server's store of pre-keys would be used up in minutes
+  if (peer.sessionSince + FRESH_KEYS_EVERY_MS < Date.now()) await peer.startSession(device, device.takeBundle());
+  return false;
 }
