@@ -1,0 +1,1 @@
+"""The answer to a scrape: session series by our own renderer, all else by prometheus_client."""

@@ -1,0 +1,1 @@
+"""Where logs come from: files that are followed through rotation, truncation and restart."""
