@@ -1,6 +1,6 @@
 import crypto from 'node:crypto';
 import jwt from 'jsonwebtoken';
-import { serveJson } from '../common/http.mjs';
+import { Reply, serveJson } from '../common/http.mjs';
 import { ApiFaults } from './api-faults.mjs';
 
 const REFRESH_SECONDS = 7 * 24 * 3600;
@@ -22,8 +22,8 @@ export class RestApi {
     const routes = [
       ['POST', /^\/auth\/login\/?$/, request => this.#login(request.body)],
       ['POST', /^\/auth\/refresh_token\/?$/, request => this.#refresh(request.headers.cookie)],
-      ['GET', /^\/whatsapp\/?$/, secured(() => ({ status: 200, body: [...this.sessions.values()] }))],
-      ['GET', /^\/whatsapp\/([^/]+)\/?$/, secured(({ params }) => this.#session(params[0]).toJSON())],
+      ['GET', /^\/whatsapp\/?$/, secured(() => [...this.sessions.values()])],
+      ['GET', /^\/whatsapp\/([^/]+)\/?$/, secured(({ params }) => this.#session(params[0]))],
       ['PUT', /^\/whatsapp\/([^/]+)\/disconnect\/?$/, secured(({ params }) => this.#disconnect(params[0]))],
       ['PUT', /^\/whatsapp\/([^/]+)\/start-session\/?$/, secured(({ params }) => this.#start(params[0]))],
     ];
@@ -62,11 +62,7 @@ export class RestApi {
     const user = { id: 1, name: 'Admin', email: adminEmail, profile: 'admin', companyId: 1, super: true };
     const token = jwt.sign({ username: user.name, profile: user.profile, id: user.id, companyId: 1 }, secret, { expiresIn: tokenSeconds });
     const refresh = jwt.sign({ id: user.id, refresh: true }, secret, { expiresIn: REFRESH_SECONDS });
-    return {
-      status: 200,
-      body: { token, user },
-      headers: { 'set-cookie': `jrt=${refresh}; Path=/; HttpOnly; Max-Age=${REFRESH_SECONDS}` },
-    };
+    return new Reply(200, { token, user }, { 'set-cookie': `jrt=${refresh}; Path=/; HttpOnly; Max-Age=${REFRESH_SECONDS}` });
   }
 
   #refresh(cookie = '') {

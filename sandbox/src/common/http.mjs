@@ -2,11 +2,18 @@ import http from 'node:http';
 
 const MAX_BODY_BYTES = 64 * 1024;
 
+/** An answer with a status and headers of its own; everything else that a handler returns is the body of a 200. */
+export class Reply {
+  constructor(status, body, headers = {}) {
+    Object.assign(this, { status, body, headers });
+  }
+}
+
 /**
  * A JSON server on 127.0.0.1.
  *
  * @param {Array<[string, RegExp, (request: {params: string[], query: URLSearchParams, body: any, headers: object}) => any]>} routes
- *   a handler returns the body, or `{status, body, headers}`; an error with a numeric `.code` becomes that status
+ *   a handler returns the body or a Reply; an error with a numeric `.code` becomes that status
  * @param {{port: number, before?: (request: http.IncomingMessage, response: http.ServerResponse) => Promise<boolean> | boolean}} options
  *   `before` returns true when it has answered by itself
  * @returns {Promise<http.Server & {url: string}>}
@@ -35,8 +42,8 @@ async function answer(routes, before, request, response) {
     if (!match) continue;
     const body = await readJson(request);
     const result = await handler({ params: match.slice(1), query: url.searchParams, body, headers: request.headers });
-    if (result?.status) return write(response, result.status, result.body, result.headers);
-    return write(response, 200, result ?? {});
+    const { status, body: content, headers } = result instanceof Reply ? result : new Reply(200, result ?? {});
+    return write(response, status, content, headers);
   }
   // Express answers an unknown route with a page, and clients have to cope with that
   const text = `<!DOCTYPE html>\n<html lang="en">\n<body>\n<pre>Cannot ${request.method} ${url.pathname.replace(/[<>&]/g, '')}</pre>\n</body>\n</html>\n`;

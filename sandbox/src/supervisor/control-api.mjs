@@ -22,13 +22,14 @@ export class ControlApi {
     return serveJson(
       [
         ['GET', /^\/control\/health$/, () => this.#health()],
-        ['GET', /^\/control\/faults$/, () => ({ status: 200, body: listFaults() })],
+        ['GET', /^\/control\/faults$/, () => listFaults()],
         ['GET', /^\/control\/sessions$/, () => this.#all()],
         ['GET', /^\/control\/sessions\/(\d+)$/, one(id => this.#show(id))],
         ['GET', /^\/control\/sessions\/(\d+)\/messages$/, one((id, { query }) => this.supervisor.ledger.of(id).since(Number(query.get('since') ?? 0)))],
         ['GET', /^\/control\/sessions\/(\d+)\/peers$/, one(id => this.supervisor.wa.request('inspect', { session: id }))],
         ['POST', /^\/control\/touched\/reset$/, () => this.#reset()],
         ['POST', /^\/control\/sessions\/(\d+)\/send$/, one((id, { body }) => this.#send(id, body))],
+        ['POST', /^\/control\/sessions\/(\d+)\/newcomers$/, one((id, { body }) => this.#newcomers(id, body))],
         ['POST', /^\/control\/sessions\/(\d+)\/traffic$/, one((id, { body }) => this.#traffic(id, body))],
         ['POST', /^\/control\/sessions\/(\d+)\/scan$/, one(id => this.supervisor.scan(id))],
         ['POST', /^\/control\/sessions\/(\d+)\/fault$/, one((id, { body }) => this.#fault(id, body))],
@@ -88,6 +89,11 @@ export class ControlApi {
   #send(session, { count = 1, peer }) {
     if (!Number.isInteger(count) || count < 1 || count > 10_000) throw withCode('count must be a whole number from 1 to 10000', 400);
     return this.supervisor.wa.request('send', { session, count, peer });
+  }
+
+  #newcomers(session, { count = 1 }) {
+    if (!Number.isInteger(count) || count < 1 || count > 10) throw withCode('count must be a whole number from 1 to 10', 400);
+    return this.supervisor.wa.request('newcomers', { session, policy: 'phone', peers: count });
   }
 
   #traffic(session, { interval_ms: intervalMs }) {

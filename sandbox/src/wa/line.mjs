@@ -16,6 +16,7 @@ export class Line {
     this.held = [];
     this.policies = peers.map(() => 'phone');
     this.stuck = undefined;
+    this.hung = 0; // sockets that a fault has left without an answer
   }
 
   get device() {

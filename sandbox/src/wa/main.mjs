@@ -53,6 +53,7 @@ function accept(ws, request) {
   const connection = new Connection(ws, label, identity, log);
   const hang = line.stuck && label.start <= line.stuck.upToStart ? line.stuck.stage : undefined;
   connection.silent = hang === 'handshake';
+  if (hang) line.hung++;
   connection.once('finish', ({ payload }) => {
     if (hang === 'login') return void (connection.silent = true);
     if (payload.devicePairingData) askForPairing(connection, pairing);
@@ -123,6 +124,7 @@ function inspect({ session }) {
     peers: line.peers.map(({ jid, lidJid }, index) => ({ jid, lid: lidJid, policy: line.policies[index] })),
     pre_keys: line.device?.preKeys.length ?? 0,
     held: line.held.length,
+    hung: line.hung,
     device: line.device?.number ?? null,
   };
 }
