@@ -193,7 +193,7 @@ class Stack:
         # Before it runs: a start that is broken off must be ended too.
         self.running.append(service)
         if service is self.exporter:
-            self._write_configuration()
+            self.configure()
         service.start()
 
     def start(self) -> Stack:
@@ -254,7 +254,8 @@ class Stack:
             check=False,
         )
 
-    def _write_configuration(self) -> None:
+    def configure(self) -> None:
+        """Write every part's configuration; the sandbox runs, because its address stands in it."""
         durations = self.durations
         _write_yaml(
             self.inventory,

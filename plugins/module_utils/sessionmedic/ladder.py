@@ -47,7 +47,10 @@ def plan(
         return [Rung("recreate")]
     if state in TERMINAL or health is HealthState.NOT_FOUND:
         return []
-    if not force and (health in (HealthState.HEALTHY, HealthState.UNKNOWN) or state is ConnectionState.QR_REQUIRED):
+    if not force and health in (HealthState.HEALTHY, HealthState.UNKNOWN):
+        return []
+    # A QR code waits for a person; one who asks for restore by name has decided.
+    if state is ConnectionState.QR_REQUIRED and not force and strategy != "restore":
         return []
     if strategy == "regenerate":
         return [Rung("regenerate", tuple(peers)), Rung("regenerate")] if peers else [Rung("regenerate")]

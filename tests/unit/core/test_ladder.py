@@ -64,6 +64,12 @@ def test_a_named_strategy_is_the_whole_plan() -> None:
     assert names(plan("recreate", HealthState.HEALTHY, C, {})) == ["recreate"]
 
 
+def test_a_waiting_qr_code_is_replaced_by_credentials_only_when_asked_by_name() -> None:
+    waiting = (HealthState.DISCONNECTED, ConnectionState.QR_REQUIRED, {})
+    assert names(plan("restore", *waiting)) == ["restore"]
+    assert plan("restart", *waiting) == []
+
+
 def test_without_keys_in_reach_only_a_restart_is_left() -> None:
     assert names(plan("auto", ILL, C, {"bad_mac": 5}, PEERS, has_keys=False)) == ["restart"]
 

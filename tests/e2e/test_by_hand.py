@@ -1,0 +1,107 @@
+"""What an operator types, on real sessions."""
+
+from __future__ import annotations
+
+import json
+
+from .conftest import Ward
+
+
+def test_fix_26_check_then_real_then_again(ward: Ward) -> None:
+    ward.break_session(26, "rolled_back_records")
+    ward.sandbox.ask("touched/reset", {})
+
+    before = ward.files(26)
+    checked = ward.fix("-e", "id=26", "--check", "--diff", "-e", "strategy=regenerate")
+    assert checked.code == 0, checked.text[-4000:]
+    counts = ward.sandbox.ask("sessions/26")["touched"]
+    assert (counts["api_calls"], counts["socket_restarts"], counts["files_removed"]) == (0, 0, 0)
+    assert set(ward.files(26)) >= set(before)
+    assert not (ward.stack.backups / "sandbox/26").exists()
+    assert "session-" in checked.text
+
+    run = ward.fix("-e", "id=26")
+    assert run.code == 0, run.text[-4000:]
+    assert run.row(26)["outcome"] == "recovered"
+    assert ward.decrypts(26)
+    assert ward.touched(2) == 0 and ward.touched(27) == 0
+
+    ward.sandbox.ask("touched/reset", {})
+    again = ward.fix("-e", "id=26")
+    assert again.code == 0
+    assert again.changed() == 0
+    assert ward.touched(26) == 0
+
+
+def test_all_repairs_only_the_unhealthy(ward: Ward) -> None:
+    ward.break_session(42, "stale_memory")
+    ward.sandbox.ask("touched/reset", {})
+    run = ward.fix("-e", "id=all")
+    assert run.row(42)["outcome"] == "recovered", run.text[-4000:]
+    assert ward.touched(2) == 0 and ward.touched(43) == 0
+
+
+def test_all_by_force_needs_a_confirmation(ward: Ward) -> None:
+    ward.sandbox.ask("touched/reset", {})
+    run = ward.fix("-e", "id=all", "-e", "force=true")
+    assert run.code != 0
+    assert "confirm=true" in run.text
+    assert ward.touched(2) == 0
+
+
+def test_a_list_of_ids_and_a_named_backend(ward: Ward) -> None:
+    run = ward.fix("-e", json.dumps({"id": [43, 44]}), "-e", "backend=sandbox")
+    assert run.code == 0, run.text[-3000:]
+    assert run.changed() == 0
+    assert "sandbox/43" in run.text and "sandbox/44" in run.text
+
+
+def test_verbose_prints_the_evidence_and_the_decision(ward: Ward) -> None:
+    ward.break_session(45, "stale_memory")
+    run = ward.fix("-e", "id=45", "-v")
+    assert run.code == 0, run.text[-4000:]
+    for words in ("bad_mac", "recent_errors", "peers", "Remedies, mildest first", "crypto errors in 300 s"):
+        assert words in run.text, words
+
+
+def test_a_playbook_that_touches_27_is_seen(ward: Ward) -> None:
+    ward.sandbox.ask("touched/reset", {})
+    playbook = ward.stack.folder / "touch27.yml"
+    playbook.write_text(
+        json.dumps(
+            [
+                {
+                    "hosts": "sandbox",
+                    "gather_facts": False,
+                    "tasks": [
+                        {
+                            "sessionmedic.whatsapp.session_disconnect": {
+                                "backend": "{{ whatsapp_backend }}",
+                                "backend_name": "sandbox",
+                                "session": "27",
+                            }
+                        }
+                    ],
+                }
+            ]
+        )
+    )
+    run = ward.run(str(playbook.with_suffix("")))
+    assert run.code == 0, run.text
+    assert ward.touched(27) == 1
+    ward.fix("-e", "id=27")
+    assert ward.decrypts(27)
+
+
+def test_a_backup_restores_to_a_working_login(ward: Ward) -> None:
+    """The restore strategy with no table: the newest good backup gives the creds back."""
+    backed = ward.fix("-e", "id=44", "-e", "strategy=regenerate", "-e", "force=true")
+    assert backed.row(44)["outcome"] == "recovered", backed.text[-4000:]
+    (ward.stack.backups / "credentials.sqlite3").rename(ward.stack.backups / "credentials.away")
+    try:
+        ward.sandbox.break_session(44, "creds_lost")
+        run = ward.fix("-e", "id=44", "-e", "strategy=restore")
+        assert run.row(44)["outcome"] == "recovered", run.text[-4000:]
+        assert ward.decrypts(44)
+    finally:
+        (ward.stack.backups / "credentials.away").replace(ward.stack.backups / "credentials.sqlite3")
