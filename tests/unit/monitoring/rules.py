@@ -49,7 +49,8 @@ def survives(folder: Path, alert: str, changed: Rule) -> bool:
     (folder / "rendered" / "rules").mkdir(parents=True)
     for name, document in groups(committed()).items():
         for group in document["groups"]:
-            group["rules"] = [changed if rule["alert"] == alert else rule for rule in group["rules"]]
+            # The test looks at this alert alone; without the other rules it is done sooner.
+            group["rules"] = [changed] if alert in {rule["alert"] for rule in group["rules"]} else []
         (folder / "rendered" / name).write_text(yaml.safe_dump(document))
     result = run_promtool(test)
     # Only an expectation that was not met counts, not a rule that cannot be loaded.
