@@ -12,6 +12,7 @@ from .sessionmedic import brakes
 from .sessionmedic.backends import registry
 from .sessionmedic.backends.base import Backend
 from .sessionmedic.config import BackendConfig
+from .sessionmedic.errors import StateUnavailable
 from .sessionmedic.lock import Locks, locks_for
 from .sessionmedic.models import Session
 from .sessionmedic.names import check_name
@@ -66,6 +67,17 @@ def refuse_when_paused(params: Params) -> None:
         return
     with answering(params["redis_url"]):
         brakes.refuse_when_paused(connect(params["redis_url"]))
+
+
+def verified_of(params: Params, config: BackendConfig) -> dict[str, float]:
+    """Session to epoch seconds of its last verified repair; nothing when Redis is away, as looking needs no lock."""
+    if params["lock_store"] == "local":
+        return {}
+    try:
+        with answering(params["redis_url"]):
+            return brakes.verified_since(connect(params["redis_url"]), config.name)
+    except StateUnavailable:
+        return {}
 
 
 def names_diff(header: str, before: list[str], after: list[str]) -> dict[str, str]:
