@@ -77,7 +77,7 @@ class SessionKeys:
 
     def _scan(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Keys that begin with ``prefix``, and the rest of each."""
-        pattern = re.sub(r"([\\*?\[\]^-])", r"\\\1", prefix)
+        pattern = re.sub(r"([\\*?\[\]^-])", r"\\\1", prefix) + "*"
         for raw in self._client.scan_iter(match=pattern.encode(), count=_SCAN_COUNT):
             key = _text(raw)
             if key.startswith(prefix):
@@ -251,8 +251,8 @@ def _parse(rest: str) -> AuthRecord | None:
 
 
 def _same(wanted: KeyDump, current: KeyDump | None) -> bool:
-    # The remaining time of a key that expires is never the same; it is put back as it was.
-    return current is not None and current.dump == wanted.dump and current.ttl_ms == wanted.ttl_ms
+    # The remaining time of a key that expires is never the same twice.
+    return current is not None and current.dump == wanted.dump and (current.ttl_ms < 0) == (wanted.ttl_ms < 0)
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
