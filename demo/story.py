@@ -73,6 +73,7 @@ class Story:
 
     def run(self) -> Report:
         self._save_credentials()
+        self._watched()
         self._break()
         self._detect()
         self._alert()
@@ -92,6 +93,17 @@ class Story:
         if result.returncode:
             self.screen.plain(result.stdout + result.stderr)
             raise StageFailed("save credentials", "the playbook failed", self.stack.sandbox)
+
+    def _watched(self) -> None:
+        prometheus = self.stack.prometheus
+        self._wait(
+            "scrape",
+            "Prometheus to read exporter and webhook",
+            60,
+            prometheus,
+            lambda: len(prometheus.query("up == 1")) >= 2,
+        )
+        self.screen.say("Prometheus reads exporter and webhook")
 
     def _break(self) -> None:
         sandbox = self.stack.sandbox
