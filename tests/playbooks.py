@@ -1,4 +1,4 @@
-"""Runs the project's playbooks as users do: ansible-playbook in a process of its own, against an inventory of the test."""
+"""Runs the playbooks as users do: ansible-playbook in a process of its own, against an inventory of the test."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ description:
   - E(BACKEND_USERNAME) with E(BACKEND_PASSWORD), or E(BACKEND_TOKEN), log in.
   - E(SESSION_STORAGE_PATH), E(BACKUP_PATH), E(CACHE_PATH) and E(DATABASE_URL) say where sessions, backups, caches and
     credentials are.
+  - Backups are kept under the user's state folder when E(BACKUP_PATH) is not set.
   - E(BACKEND_LOG_PATH) names its log files, with V(:) between them.
 options: {}
 """
@@ -61,6 +62,8 @@ def environment_backend(environ: Mapping[str, str]) -> dict[str, Any]:
     ):
         if environ.get(name):
             backend[key] = environ[name]
+    state = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME") or "~", ".local/state")
+    backend.setdefault("backup_path", os.path.join(state, "sessionmedic/backups"))
     paths = [path for path in environ.get("BACKEND_LOG_PATH", "").split(":") if path]
     if paths:
         backend["log_sources"] = [{"path": path} for path in paths]
