@@ -27,6 +27,18 @@ export const FAULTS = {
     description: 'identity key and signed pre-key in the creds are replaced; the noise key, and with it the login, stays',
     kind: 'bad_mac', side: 'backend', policy: 'bundles', mended_by: 'restore',
   },
+  message_gap: {
+    description: 'more than 2000 messages of each peer are lost on the way: libsignal refuses to go that far ahead',
+    kind: 'session_error', side: 'server', policy: 'bundles', mended_by: 'regenerate',
+  },
+  scribbled_sender_keys: {
+    description: "the peers' sender keys in a group are overwritten, in the store and in memory",
+    kind: 'sender_key', side: 'backend', policy: 'bundles', inGroup: true, mended_by: 'regenerate',
+  },
+  lost_sender_keys: {
+    description: "the peers' sender keys in a group are gone; the phones send them again when asked",
+    kind: 'sender_key', side: 'backend', policy: 'phone', inGroup: true, mended_by: 'none',
+  },
   stuck: {
     description: 'the socket is accepted and the handshake (or, with "stage": "login", the login) is never answered',
     kind: 'stuck', side: 'server', mended_by: 'restart',

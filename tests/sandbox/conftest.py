@@ -9,7 +9,7 @@ import pytest
 from .sandbox import Sandbox
 
 # one session for each test that breaks one, so that no test depends on another; 2 is nobody's
-SESSIONS = [2, 26, 27, *range(31, 45)]
+SESSIONS = [2, 26, 27, *range(31, 48)]
 PEERS = 2
 
 MakeSandbox = Callable[..., Sandbox]
@@ -36,16 +36,15 @@ def make_sandbox(tmp_path: Path) -> Iterator[MakeSandbox]:
     started: list[Sandbox] = []
 
     def make(**config: Any) -> Sandbox:
-        defaults = {"data_dir": str(tmp_path / "data"), "sessions": [2, 26], "peers_per_session": PEERS, "message_interval_ms": 0}
+        defaults = {
+            "data_dir": str(tmp_path / "data"),
+            "sessions": [2, 26],
+            "peers_per_session": PEERS,
+            "message_interval_ms": 0,
+        }
         started.append(Sandbox({**defaults, **config}))
         return started[-1].start()
 
     yield make
     for running in started:
         running.stop()
-
-
-@pytest.fixture
-def fresh_sessions() -> Iterator[int]:
-    """Ids that no other test touches, one after the other."""
-    return iter(SESSIONS[3:])

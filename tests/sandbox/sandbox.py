@@ -109,7 +109,7 @@ class Sandbox:
 
     # -- the control API ----------------------------------------------------------------------------------------------
 
-    def control_get(self, path: str, **query: object) -> Any:
+    def control_get(self, path: str, **query: float) -> Any:
         answer = self.http.get(f"{self.control}/control{path}", params=query, timeout=30)
         answer.raise_for_status()
         return answer.json()
@@ -133,11 +133,11 @@ class Sandbox:
     def messages(self, session: int, since: float) -> Any:
         return self.control_get(f"/sessions/{session}/messages", since=since)
 
-    def send(self, session: int, count: int, peer: int | None = None) -> float:
+    def send(self, session: int, count: int, peer: int | None = None, group: bool = False) -> float:
         """Peers send ``count`` messages now (in turn, or all from one); returns the time just before the first."""
         before = time.time()
         time.sleep(0.002)  # the sandbox keeps milliseconds
-        self.control_post(f"/sessions/{session}/send", {"count": count, "peer": peer})
+        self.control_post(f"/sessions/{session}/send", {"count": count, "peer": peer, "group": group})
         return before
 
     # -- the backend's REST API ---------------------------------------------------------------------------------------
@@ -180,10 +180,10 @@ class Sandbox:
         self.disconnect(session)
         self.start_session(session, wanted)
 
-    def regenerate(self, session: int) -> None:
+    def regenerate(self, session: int, records: str = "session-*.json") -> None:
         """The records of the Signal sessions are removed while no socket is alive; creds and pre-keys stay."""
         self.disconnect(session)
-        for record in self.folder(session).glob("session-*.json"):
+        for record in self.folder(session).glob(records):
             record.unlink()
         self.start_session(session)
 
@@ -196,24 +196,18 @@ class Sandbox:
 
     # -- proof --------------------------------------------------------------------------------------------------------
 
-    def assert_decrypts(self, session: int, per_peer: int = 3, peers: int | None = None, seconds: float = 20.0) -> None:
+    def assert_decrypts(self, session: int, per_peer: int = 3, group: bool = False) -> None:
         """Every peer writes; every message is read in the end (a first one may need a retry)."""
-        peers = peers or int(self.config["peers_per_session"])
-        since = self.send(session, per_peer * peers)
-        wait_for(
-            f"session {session} reads {per_peer * peers} messages",
-            lambda: self._complete(session, since, "decrypted", per_peer * peers),
-            seconds,
-        )
+        self._assert_outcome(session, "decrypted", per_peer, group)
 
-    def assert_fails(self, session: int, per_peer: int = 3, peers: int | None = None) -> None:
+    def assert_fails(self, session: int, per_peer: int = 3, group: bool = False) -> None:
         """Every peer writes; every message arrives and none can be read."""
-        peers = peers or int(self.config["peers_per_session"])
-        since = self.send(session, per_peer * peers)
-        wait_for(
-            f"session {session} fails on {per_peer * peers} messages",
-            lambda: self._complete(session, since, "failed", per_peer * peers),
-        )
+        self._assert_outcome(session, "failed", per_peer, group)
+
+    def _assert_outcome(self, session: int, outcome: str, per_peer: int, group: bool) -> None:
+        count = per_peer * int(self.config["peers_per_session"])
+        since = self.send(session, count, group=group)
+        wait_for(f"{count} messages of {session} {outcome}", lambda: self._complete(session, since, outcome, count))
 
     def _complete(self, session: int, since: float, outcome: str, count: int) -> bool:
         counts = self.messages(session, since)

@@ -95,3 +95,32 @@ def test_reset_creds_restored_before_anything_is_removed(sandbox: Sandbox) -> No
     at = sandbox.send(38, 1)
     sandbox.assert_decrypts(38)
     assert sandbox.failures(38, at) == []
+
+
+def test_a_gap_of_too_many_messages_survives_a_restart_and_is_mended_without_the_records(sandbox: Sandbox) -> None:
+    before = sandbox.err_log().count("Over 2000 messages into the future!")
+    sandbox.fault(45, "message_gap")
+    sandbox.assert_fails(45)
+    assert sandbox.err_log().count("Session error:SessionError: Over 2000 messages into the future!") == before + 6
+    sandbox.restart(45)
+    sandbox.assert_fails(45)
+    sandbox.regenerate(45)
+    sandbox.assert_decrypts(45)
+
+
+def test_scribbled_sender_keys_survive_a_restart_and_are_mended_without_them(sandbox: Sandbox) -> None:
+    at = sandbox.fault(46, "scribbled_sender_keys")
+    sandbox.assert_fails(46, group=True)
+    assert {record["error"] for record in sandbox.failures(46, at)} == {"Invalid signature!"}
+    assert {record["remoteJid"] for record in sandbox.failures(46, at)} == {"120363000000000046@g.us"}
+    sandbox.assert_decrypts(46)  # what does not go to the group is read
+    sandbox.restart(46)
+    sandbox.assert_fails(46, group=True)
+    sandbox.regenerate(46, "sender-key-*.json")
+    sandbox.assert_decrypts(46, group=True)
+
+
+def test_lost_sender_keys_are_sent_again_by_the_phones(sandbox: Sandbox) -> None:
+    at = sandbox.fault(47, "lost_sender_keys")
+    sandbox.assert_decrypts(47, group=True)
+    assert {record["error"] for record in sandbox.failures(47, at)} == {"No session found to decrypt message"}

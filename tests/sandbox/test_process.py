@@ -58,7 +58,11 @@ def test_no_message_text_and_no_key_is_logged_by_the_application(make_sandbox: M
     running.assert_fails(26)
     creds = json.loads((running.folder(26) / "creds.json").read_text())
     written = (running.log_dir / "backend.out.log").read_text() + (running.log_dir / "wa-server.log").read_text()
-    for secret in (creds["advSecretKey"], creds["noiseKey"]["private"]["data"], creds["signedIdentityKey"]["private"]["data"]):
+    for secret in (
+        creds["advSecretKey"],
+        creds["noiseKey"]["private"]["data"],
+        creds["signedIdentityKey"]["private"]["data"],
+    ):
         assert secret not in written
     assert "conversation" not in written
     assert "privKey" not in written
@@ -71,7 +75,9 @@ def test_a_crash_is_followed_by_a_new_process_with_the_same_sessions(make_sandbo
     totals = running.session(26)["messages"]
     running.disconnect(2)
     running.control_post("/crash")
-    wait_for("another process", lambda: running.control_get("/health")["backend_pid"] not in (None, before["backend_pid"]))
+    wait_for(
+        "another process", lambda: running.control_get("/health")["backend_pid"] not in (None, before["backend_pid"])
+    )
     wait_for("session 26", lambda: running.session(26)["state"] == "CONNECTED")
     assert running.control_get("/health")["backend_restarts"] == 1
     assert running.status(2) == "DISCONNECTED"  # it was stopped, and stays so
@@ -131,7 +137,11 @@ def test_a_bad_configuration_is_refused_with_the_key(tmp_path: Path, change: dic
     file = tmp_path / "sandbox.json"
     file.write_text(json.dumps({"data_dir": str(tmp_path / "data"), **change}))
     done = subprocess.run(
-        ["node", str(SANDBOX / "src/main.mjs"), "--config", str(file)], capture_output=True, text=True, timeout=30, check=False
+        ["node", str(SANDBOX / "src/main.mjs"), "--config", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 1
     assert named in done.stderr

@@ -31,7 +31,8 @@ def test_files_have_the_names_and_bytes_of_baileys_own_store(sandbox: Sandbox) -
       import { useMultiFileAuthState } from 'baileys';
       import { readFileSync, readdirSync } from 'node:fs';
       const folder = process.argv[1];
-      const before = Object.fromEntries(readdirSync(folder).map(name => [name, readFileSync(`${folder}/${name}`, 'utf8')]));
+      const read = name => readFileSync(`${folder}/${name}`, 'utf8');
+      const before = Object.fromEntries(readdirSync(folder).map(name => [name, read(name)]));
       const { state, saveCreds } = await useMultiFileAuthState(folder);
       await saveCreds();
       for (const name of Object.keys(before)) {
@@ -40,12 +41,16 @@ def test_files_have_the_names_and_bytes_of_baileys_own_store(sandbox: Sandbox) -
         const found = await state.keys.get(match[1], [match[2]]);
         await state.keys.set({ [match[1]]: found });
       }
-      const changed = Object.keys(before).filter(name => readFileSync(`${folder}/${name}`, 'utf8') !== before[name]);
+      const changed = Object.keys(before).filter(name => read(name) !== before[name]);
       console.log(JSON.stringify({ names: Object.keys(before), changed, me: state.creds.me.id }));
     """
     sandbox.disconnect(27)
     done = subprocess.run(
-        ["node", "--input-type=module", "-e", script, str(folder)], cwd=SANDBOX, capture_output=True, text=True, check=True
+        ["node", "--input-type=module", "-e", script, str(folder)],
+        cwd=SANDBOX,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     sandbox.start_session(27)
     result = json.loads(done.stdout)
@@ -54,7 +59,9 @@ def test_files_have_the_names_and_bytes_of_baileys_own_store(sandbox: Sandbox) -
     assert {"creds.json", "pre-key-812.json", "session-20000000002700_1.0.json"} <= set(result["names"])
 
 
-def test_redis_holds_the_state_and_a_purge_of_records_mends(make_sandbox: MakeSandbox, redis_server: RedisServer) -> None:
+def test_redis_holds_the_state_and_a_purge_of_records_mends(
+    make_sandbox: MakeSandbox, redis_server: RedisServer
+) -> None:
     running = make_sandbox(store="redis", redis_url=redis_server.url)
     with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
         creds = json.loads(client.get("sessions:26:creds") or "")
@@ -88,7 +95,9 @@ def test_redis_holds_the_state_and_a_purge_of_records_mends(make_sandbox: MakeSa
         wait_for("the keys gone", lambda: not list(client.scan_iter("sessions:26:*")))
 
 
-def test_the_table_has_creds_and_status_and_brings_a_lost_session_back(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
+def test_the_table_has_creds_and_status_and_brings_a_lost_session_back(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
     with PostgresServer(tmp_path / "postgres") as server, psycopg.connect(server.url, autocommit=True) as database:
         database.execute(
             'CREATE TABLE "Whatsapps" (id integer PRIMARY KEY, session text, status text, "lastConnected" timestamptz)'

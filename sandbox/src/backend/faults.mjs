@@ -1,6 +1,6 @@
-import { Curve, signedKeyPair } from 'baileys';
+import { BufferJSON, Curve, signedKeyPair } from 'baileys';
 import { withCode } from '../common/ipc.mjs';
-import { peerNumbers } from '../common/numbers.mjs';
+import { groupOf, peerNumbers } from '../common/numbers.mjs';
 
 const PAGE_BYTES = 4096;
 const TRUNCATED_BYTES = 40;
@@ -29,6 +29,10 @@ const HANDLERS = {
     eachRecord(session, peers, async (id, { record, put }) => put(scribbled(record))),
 
   lost_records: (session, { peers }) => eachRecord(session, peers, async (_, { put }) => put(null)),
+
+  scribbled_sender_keys: (session, { peers }) => eachSenderKey(session, peers, scribbledSenderKey),
+
+  lost_sender_keys: (session, { peers }) => eachSenderKey(session, peers, () => null),
 
   async dropped_prekeys(session) {
     const { store } = session.context;
@@ -73,18 +77,40 @@ async function eachRecord(session, peers, change) {
   for (let index = 0; index < peers; index++) {
     const { user, lid, jid, lidJid } = peerNumbers(session.id, index);
     for (const [id, lock] of [[`${lid}_1.0`, lidJid], [`${user}.0`, jid]]) {
-      const record = await store.backing.read(session.id, `session-${id}`);
-      if (!record) continue;
-      const [run] = session.liveRuns;
-      const put = async value => {
-        for (const { auth } of session.liveRuns) auth.cache.set(`session.${id}`, value);
-        if (value) await store.write(session.id, `session-${id}`, value);
-        else await store.remove(session.id, [`session-${id}`]);
-      };
-      const work = async () => change(id, { record: await store.backing.read(session.id, `session-${id}`), cache: run?.auth.cache, put });
-      await (run ? run.socket.authState.keys.transaction(work, lock) : work());
+      if (!(await store.backing.read(session.id, `session-${id}`))) continue;
+      await withoutDecryption(session, lock, async cache => {
+        const record = await store.backing.read(session.id, `session-${id}`);
+        await change(id, { record, cache, put: value => put(session, 'session', id, value) });
+      });
     }
   }
+}
+
+async function eachSenderKey(session, peers, change) {
+  const { store } = session.context;
+  const group = groupOf(session.id);
+  for (let index = 0; index < peers; index++) {
+    const id = `${group}::${peerNumbers(session.id, index).lid}_1::0`;
+    await withoutDecryption(session, group, async () => {
+      const key = await store.backing.read(session.id, `sender-key-${id}`);
+      if (!key) throw withCode(`there is no sender key ${id}`, 409);
+      await put(session, 'sender-key', id, change(key));
+    });
+  }
+}
+
+/** Holds the lock under which Baileys decrypts what comes from `jid`. */
+async function withoutDecryption(session, jid, work) {
+  const [run] = session.liveRuns;
+  return run ? run.socket.authState.keys.transaction(() => work(run.auth.cache), jid) : work();
+}
+
+/** Writes to the store and to every cache in memory; null removes. */
+async function put(session, type, id, value) {
+  const { store } = session.context;
+  for (const { auth } of session.liveRuns) auth.cache.set(`${type}.${id}`, value);
+  if (value) await store.write(session.id, `${type}-${id}`, value);
+  else await store.remove(session.id, [`${type}-${id}`]);
 }
 
 function older(session, id) {
@@ -106,4 +132,17 @@ function scribbled(record) {
     }
   }
   return copy;
+}
+
+/** @param {Buffer} key JSON of a sender key record, as Baileys stores it */
+function scribbledSenderKey(key) {
+  const states = JSON.parse(Buffer.from(key).toString('utf8'), BufferJSON.reviver);
+  const spoil = bytes => Buffer.from(bytes).map(byte => byte ^ 0x5a);
+  for (const state of states) {
+    const signing = Buffer.from(state.senderSigningKey.public);
+    // the type byte in front stays: a key without it is refused before anything is verified
+    state.senderSigningKey.public = Buffer.concat([signing.subarray(0, -32), spoil(signing.subarray(-32))]);
+    state.senderChainKey.seed = spoil(state.senderChainKey.seed);
+  }
+  return Buffer.from(JSON.stringify(states));
 }

@@ -2,6 +2,8 @@ import { proto } from 'baileys';
 
 const { CIPHERTEXT } = proto.WebMessageInfo.StubType;
 const NODES_KEPT = 200;
+// what Baileys says when it has nothing at all to decrypt with, in a chat and in a group
+const NO_RECORD = new Set(['No session record', 'No session found to decrypt message']);
 const COUNT_EVERY = 20;
 const COUNT_EVERY_MS = 10_000;
 
@@ -35,7 +37,7 @@ function failed(run, socket, message, nodes, asked) {
   session.context.report('failed', { session: session.id, id, error });
   // Baileys' own first retry receipt carries no keys, and without a record only keys help: ask again with them
   const node = nodes.get(id);
-  if (error !== 'No session record' || !node || asked.has(id) || !socket.ws.isOpen) return;
+  if (!NO_RECORD.has(error) || !node || asked.has(id) || !socket.ws.isOpen) return;
   asked.add(id);
   socket.sendRetryRequest(node, true).catch(reason => {
     session.context.log.warn({ whatsappId: session.id, messageId: id, error: reason.message }, 'retry request failed');

@@ -18,6 +18,11 @@ export function peerNumbers(session, peer) {
   return { user, lid, jid: `${user}@${PN}`, lidJid: `${lid}@lid` };
 }
 
+/** @param {number} session @returns {string} jid of the group that a session and its peers are in */
+export function groupOf(session) {
+  return `120363${String(session).padStart(12, '0')}@g.us`;
+}
+
 /** @param {string} jid @returns {string} the user part, without device and server */
 export function userOf(jid) {
   return jid.split('@')[0].split(':')[0];

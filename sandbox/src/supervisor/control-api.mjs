@@ -86,9 +86,9 @@ export class ControlApi {
     return { at: now() };
   }
 
-  #send(session, { count = 1, peer }) {
+  #send(session, { count = 1, peer, group = false }) {
     if (!Number.isInteger(count) || count < 1 || count > 10_000) throw withCode('count must be a whole number from 1 to 10000', 400);
-    return this.supervisor.wa.request('send', { session, count, peer });
+    return this.supervisor.wa.request('send', { session, count, peer, group: group === true });
   }
 
   #newcomers(session, { count = 1 }) {

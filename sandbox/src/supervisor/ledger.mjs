@@ -39,6 +39,10 @@ class SessionLedger {
     this.totals.decrypted++;
   }
 
+  isDecrypted(id) {
+    return this.messages.get(id)?.state === 'decrypted';
+  }
+
   auth({ change, names }) {
     if (change === 'wrote') for (const name of names) this.names.add(name);
     if (change === 'removed') for (const name of names) this.names.delete(name);

@@ -10,6 +10,7 @@ import { LogFile } from './log-file.mjs';
 import { seed } from './seeding.mjs';
 
 const RESTART_MS = 1_000;
+const GROUP_MS = 10_000;
 const WA = new URL('../wa/main.mjs', import.meta.url);
 const BACKEND = new URL('../backend/main.mjs', import.meta.url);
 
@@ -84,18 +85,29 @@ export class Supervisor {
   }
 
   /** @param {object} entry of the catalogue, with the number of peers */
-  async applyFault(session, fault, { side, policy, newcomers, peers }, { until = 'restart', stage = 'handshake', mb }) {
+  async applyFault(session, fault, { side, policy, newcomers, inGroup, peers }, { until = 'restart', stage = 'handshake', mb }) {
     if (!['restart', 'cleared'].includes(until)) throw withCode('until must be "restart" or "cleared"', 400);
     if (!['handshake', 'login'].includes(stage)) throw withCode('stage must be "handshake" or "login"', 400);
     if (side === 'process') return this.backend.request('crash');
-    if (side === 'server') {
-      const { lastStart } = await this.backendState(session);
-      return this.wa.request('fault', { session, fault, until, stage, start: lastStart });
-    }
     // the peers' habits first: nothing must be mended between the two
     if (policy && !newcomers) await this.wa.request('policy', { session, policy, peers });
+    if (side === 'server') {
+      const { lastStart } = await this.backendState(session);
+      return this.wa.request('fault', { session, fault, until, stage, start: lastStart, peers });
+    }
+    if (inGroup) await this.#openGroup(session, peers);
     await this.backend.request('fault', { session, fault, peers, mb });
     if (newcomers) await this.wa.request('newcomers', { session, policy, peers });
+  }
+
+  /** Waits until the backend has the sender keys of the group: before that there is nothing to break. */
+  async #openGroup(session, peers) {
+    const { ids } = await this.wa.request('openGroup', { session, peers });
+    const deadline = Date.now() + GROUP_MS;
+    while (!ids.every(id => this.ledger.of(session).isDecrypted(id))) {
+      if (Date.now() > deadline) throw withCode('the messages to the group have not been read; is the session well?', 409);
+      await new Promise(resolve => setTimeout(resolve, 50));
+    }
   }
 
   async #startBackend(startAll) {

@@ -1,10 +1,12 @@
+const LOST_MESSAGES = 2_050; // libsignal gives up at 2000
+
 /**
  * The faults that live on WhatsApp's side of the wire.
  *
  * @param {import('./line.mjs').Line} line
- * @param {{fault: string, until?: 'restart' | 'cleared', stage?: 'handshake' | 'login', start?: number}} options
+ * @param {{fault: string, until?: 'restart' | 'cleared', stage?: 'handshake' | 'login', start?: number, peers: number}} options
  */
-export function applyServerFault(line, { fault, until, stage, start }) {
+export async function applyServerFault(line, { fault, until, stage, start, peers }) {
   const { connection } = line;
   switch (fault) {
     case 'stuck':
@@ -25,6 +27,11 @@ export function applyServerFault(line, { fault, until, stage, start }) {
       break;
     case 'zombie':
       if (connection) connection.mute = true;
+      break;
+    case 'message_gap':
+      for (const peer of line.peers.slice(0, peers)) {
+        await peer.exclusive(() => peer.loseMessages(line.device, LOST_MESSAGES));
+      }
       break;
     default:
       throw new Error(`no such fault on the server: ${fault}`);

@@ -16,6 +16,7 @@ export class Line {
     this.held = [];
     this.policies = peers.map(() => 'phone');
     this.stuck = undefined;
+    this.writesToGroup = new Set(); // peers whose every second message goes to the group
     this.hung = 0; // sockets that a fault has left without an answer
   }
 
@@ -97,19 +98,23 @@ export class Line {
     this.emit('keys', { session: this.session });
   }
 
-  /** @param {number} index of the peer @returns {Promise<boolean>} false when there is nobody to write to */
-  async sendFrom(index) {
+  /**
+   * @param {number} index of the peer
+   * @param {boolean} [inGroup]
+   * @returns {Promise<string | undefined>} the message's id; undefined when there is nobody to write to
+   */
+  async sendFrom(index, inGroup = false) {
     const peer = this.peers[index];
     if (!peer) throw withCode(`session ${this.session} has ${this.peers.length} peers`, 400);
-    if (!this.device?.signedPreKey || this.device.state !== 'linked' || this.account.banned) return false;
-    await peer.exclusive(async () => {
+    if (!this.device?.signedPreKey || this.device.state !== 'linked' || this.account.banned) return undefined;
+    return peer.exclusive(async () => {
       if (!peer.hasSession(this.device)) await peer.startSession(this.device, this.device.takeBundle());
-      const message = peer.compose();
+      const message = peer.compose(inGroup);
       const stanza = await peer.stanza(this.device, message);
       this.emit('sent', { session: this.session, peer: index, id: message.id, at: message.at });
       this.deliver(stanza);
+      return message.id;
     });
-    return true;
   }
 
   /** Hands a stanza to the client, or keeps it until the client logs in again. */

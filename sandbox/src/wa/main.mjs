@@ -5,7 +5,7 @@
 import { Curve } from 'baileys';
 import { WebSocketServer } from 'ws';
 import { Channel, withCode } from '../common/ipc.mjs';
-import { peerNumbers } from '../common/numbers.mjs';
+import { groupOf, peerNumbers } from '../common/numbers.mjs';
 import { Account, parseQr } from './accounts.mjs';
 import { Connection } from './connection.mjs';
 import { applyServerFault, clearFault } from './faults.mjs';
@@ -26,12 +26,12 @@ const lines = new Map();
 const pairing = new Map(); // QR reference -> connection
 const traffic = new Traffic(lines, log);
 
-const channel = new Channel(process, { start, scan, send, fault, clear, policy, newcomers, traffic: setTraffic, inspect });
+const channel = new Channel(process, { start, scan, send, fault, clear, policy, newcomers, openGroup, traffic: setTraffic, inspect });
 
 /** @param {{port: number, sessions: number[], peers: number, intervalMs: number}} options */
 async function start({ port, sessions, peers, intervalMs }) {
   for (const session of sessions) {
-    const people = Array.from({ length: peers }, (_, index) => new Peer(peerNumbers(session, index)));
+    const people = Array.from({ length: peers }, (_, index) => new Peer(peerNumbers(session, index), groupOf(session)));
     const emit = (event, data) => channel.emit(event, data);
     lines.set(session, new Line({ session, account: new Account(session), peers: people, log, emit }));
     traffic.setInterval(session, intervalMs);
@@ -77,11 +77,11 @@ function scan({ session, qr }) {
   return {};
 }
 
-async function send({ session, peer, count }) {
+async function send({ session, peer, count, group = false }) {
   const line = lineOf(session);
   let sent = 0;
   for (let index = 0; index < count; index++) {
-    if (!(await line.sendFrom(peer ?? index % line.peers.length))) throw withCode('the account has no linked device', 409);
+    if (!(await line.sendFrom(peer ?? index % line.peers.length, group))) throw withCode('the account has no linked device', 409);
     sent++;
   }
   return { sent };
@@ -103,11 +103,22 @@ function policy({ session, policy: name, peers }) {
 function newcomers({ session, policy: name, peers }) {
   const line = lineOf(session);
   for (let count = 0; count < peers; count++) {
-    line.peers.push(new Peer(peerNumbers(session, line.peers.length)));
+    line.peers.push(new Peer(peerNumbers(session, line.peers.length), groupOf(session)));
     line.policies.push(name);
   }
   traffic.refresh(session);
   return {};
+}
+
+/** Peers begin to write to the group as well. @returns {Promise<{ids: string[]}>} their first messages there */
+async function openGroup({ session, peers }) {
+  const line = lineOf(session);
+  const ids = [];
+  for (let index = 0; index < peers; index++) {
+    line.writesToGroup.add(index);
+    ids.push(await line.sendFrom(index, true));
+  }
+  return { ids };
 }
 
 function fault({ session, ...rest }) {

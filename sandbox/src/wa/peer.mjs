@@ -1,6 +1,7 @@
 import crypto from 'node:crypto';
 import { generateSignalPubKey, proto } from 'baileys';
 import libsignal from 'libsignal';
+import { GroupSender } from './group-sender.mjs';
 import { PhoneKeys } from './own-phone.mjs';
 
 const { ProtocolAddress, SessionBuilder, SessionCipher } = libsignal;
@@ -8,9 +9,10 @@ const MESSAGES_KEPT = 400;
 
 /** Somebody who writes to an account: a phone with libsignal, one Signal session per linked device of the account. */
 export class Peer {
-  /** @param {{user: string, lid: string, jid: string, lidJid: string}} numbers */
-  constructor(numbers) {
+  /** @param {{user: string, lid: string, jid: string, lidJid: string}} numbers @param {string} group jid */
+  constructor(numbers, group) {
     Object.assign(this, numbers);
+    this.group = new GroupSender(group, this.lid);
     this.keys = new PhoneKeys();
     this.records = new Map();
     this.recent = new Map();
@@ -58,34 +60,57 @@ export class Peer {
   }
 
   /** @returns {{id: string, text: string, at: number}} a new message, remembered for a while so that it can be sent again */
-  compose() {
+  compose(inGroup = false) {
     const message = {
       id: `3EB0${crypto.randomBytes(9).toString('hex').toUpperCase()}`,
       text: `message ${crypto.randomBytes(6).toString('hex')}`,
       at: Date.now(),
+      inGroup,
     };
     this.recent.set(message.id, message);
     if (this.recent.size > MESSAGES_KEPT) this.recent.delete(this.recent.keys().next().value);
     return message;
   }
 
-  /** @returns {Promise<import('baileys').BinaryNode>} the stanza that carries the message, encrypted in the current session */
+  /**
+   * The stanza that carries a message, encrypted in the current session or with the group's sender key. The sender key
+   * itself goes along with the first message to a device, and with whatever is sent again.
+   *
+   * @returns {Promise<import('baileys').BinaryNode>}
+   */
   async stanza(device, message, retryCount) {
-    const { type, body } = await new SessionCipher(this.store, address(device)).encrypt(pad(message.text));
-    const enc = { v: '2', type: type === 3 ? 'pkmsg' : 'msg' };
-    if (retryCount) enc.count = String(retryCount);
-    return {
-      tag: 'message',
-      attrs: {
-        id: message.id,
-        from: this.jid,
-        sender_lid: this.lidJid,
-        type: 'text',
-        t: String(Math.floor(message.at / 1000)),
-        notify: `Peer ${this.user.slice(-2)}`,
-      },
-      content: [{ tag: 'enc', attrs: enc, content: Buffer.from(body) }],
-    };
+    const content = [];
+    const padded = pad({ conversation: message.text });
+    if (!message.inGroup) content.push(await this.#direct(device, padded, retryCount));
+    else {
+      if (retryCount || !this.group.known.has(device)) content.push(await this.#senderKey(device));
+      this.group.known.add(device);
+      content.push(enc('skmsg', await this.group.encrypt(padded), retryCount));
+    }
+    const from = message.inGroup
+      ? { from: this.group.group, participant: this.lidJid, participant_pn: this.jid, addressing_mode: 'lid' }
+      : { from: this.jid, sender_lid: this.lidJid };
+    const t = String(Math.floor(message.at / 1000));
+    const attrs = { id: message.id, ...from, type: 'text', t, notify: `Peer ${this.user.slice(-2)}` };
+    return { tag: 'message', attrs, content };
+  }
+
+  /** Messages that are written and never arrive: the chain moves on without the reader. */
+  async loseMessages(device, count) {
+    for (let index = 0; index < count; index++) await this.#direct(device, pad({ conversation: 'lost' }));
+  }
+
+  async #senderKey(device) {
+    const axolotlSenderKeyDistributionMessage = await this.group.distribution();
+    return this.#direct(
+      device,
+      pad({ senderKeyDistributionMessage: { groupId: this.group.group, axolotlSenderKeyDistributionMessage } }),
+    );
+  }
+
+  async #direct(device, padded, retryCount) {
+    const { type, body } = await new SessionCipher(this.store, address(device)).encrypt(padded);
+    return enc(type === 3 ? 'pkmsg' : 'msg', body, retryCount);
   }
 
   /** Reads what the account sent; that is what lets the ratchet step. @throws libsignal's errors */
@@ -104,7 +129,11 @@ function typed(key) {
   return Buffer.from(generateSignalPubKey(Buffer.from(key)));
 }
 
-function pad(text) {
+function enc(type, body, retryCount) {
+  return { tag: 'enc', attrs: { v: '2', type, ...(retryCount && { count: String(retryCount) }) }, content: Buffer.from(body) };
+}
+
+function pad(message) {
   const size = crypto.randomInt(1, 16);
-  return Buffer.concat([proto.Message.encode({ conversation: text }).finish(), Buffer.alloc(size, size)]);
+  return Buffer.concat([proto.Message.encode(message).finish(), Buffer.alloc(size, size)]);
 }

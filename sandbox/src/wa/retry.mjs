@@ -9,8 +9,9 @@ const FRESH_KEYS_EVERY_MS = 5_000;
  * session with whoever asked when the receipt carries a key bundle; a peer with a narrower policy is a phone that no
  * longer does one or the other. Nothing else in the sandbox makes a peer start a new session with a device it knows.
  *
- * phone    a bare receipt: sends again in the session it has; with a bundle: starts a new session from it, sends again
- * bundles  bare receipts are ignored, those with a bundle honoured
+ * phone    a bare receipt: sends again in the session it has; with a bundle: starts a new session from it, sends again;
+ *          in a group: sends again together with the sender key
+ * bundles  bare receipts are ignored, those with a bundle honoured (in a group too)
  * bare     a bare receipt: starts a new session with keys from the server for what it writes next, at most every 5 s; the
  *          message itself is not there any more to be sent again, and bundles are ignored
  * none     none is honoured
@@ -19,7 +20,7 @@ export const POLICIES = ['phone', 'bundles', 'bare', 'none'];
 
 /** @param {import('./line.mjs').Line} line @param {import('baileys').BinaryNode} node a receipt of type `retry` */
 export async function handleRetryReceipt(line, node) {
-  const user = userOf(node.attrs.to);
+  const user = userOf(node.attrs.participant ?? node.attrs.to);
   const index = line.peers.findIndex(one => one.user === user || one.lid === user);
   if (index < 0) return;
   const peer = line.peers[index];
@@ -38,6 +39,7 @@ export async function handleRetryReceipt(line, node) {
 async function prepare(line, peer, policy, message, bundle) {
   const { device } = line;
   if (policy === 'none') return false;
+  if (message.inGroup) return policy === 'phone' || (policy === 'bundles' && Boolean(bundle)); // the sender key goes along
   if (bundle) {
     if (policy === 'bare') return false;
     if (!device.attests(bundle.identity)) {

@@ -6,6 +6,7 @@ export class Traffic {
     this.log = log;
     this.stops = new Map();
     this.intervals = new Map();
+    this.ticks = 0;
   }
 
   /** @param {number} session @param {number} intervalMs of each peer; 0 stops the session's traffic */
@@ -29,6 +30,8 @@ export class Traffic {
   }
 
   #tick(session, index) {
-    this.lines.get(session).sendFrom(index).catch(error => this.log(`session ${session}, peer ${index}: ${error.stack}`));
+    const line = this.lines.get(session);
+    const inGroup = line.writesToGroup.has(index) && (this.ticks = (this.ticks + 1) % 2) === 0;
+    line.sendFrom(index, inGroup).catch(error => this.log(`session ${session}, peer ${index}: ${error.stack}`));
   }
 }
