@@ -74,8 +74,8 @@ export class ControlApi {
     const present = new Set(await this.supervisor.storeNames(id));
     const missing = expected.filter(name => !present.has(name));
     if (missing.length === 0) return;
-    // a file may have been removed by the backend a moment ago, with its word for it still on the way
-    await new Promise(resolve => setTimeout(resolve, 50));
+    // the backend may have removed some a moment ago, with its word for it still on the way: an answer comes after it
+    await this.supervisor.backendState(id).catch(() => {});
     this.supervisor.ledger.of(id).gone(missing);
   }
 

@@ -147,7 +147,10 @@ export class Supervisor {
     if (!this.isReady) return this.onFatal(`the backend died while it was being set up; see ${this.logs.err.file}`);
     this.restarts++;
     this.restartTimer = setTimeout(() => {
-      this.#startBackend(false).catch(error => this.logs.err.write(`start failed: ${error.message}\n`));
+      this.#startBackend(false).catch(error => {
+        this.logs.err.write(`start failed: ${error.message}\n`);
+        this.backend.process.kill('SIGKILL'); // and so on to the next attempt
+      });
     }, RESTART_MS);
   }
 
