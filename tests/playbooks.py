@@ -94,9 +94,10 @@ class Ansible:
         stdin: str | None = None,
         **variables: Any,
     ) -> Run:
-        """Run ``playbooks/<playbook>.yml``; ``variables`` become JSON extra variables."""
+        """Run ``playbooks/<playbook>.yml``, or a path; ``variables`` become JSON extra variables."""
         link_collection()
-        command = [str(ANSIBLE), str(ROOT / "playbooks" / f"{playbook}.yml"), *arguments]
+        path = playbook if playbook.endswith(".yml") else str(ROOT / "playbooks" / f"{playbook}.yml")
+        command = [str(ANSIBLE), path, *arguments]
         if self.inventory.exists():
             command += ["-i", str(self.inventory)]
         if variables:
