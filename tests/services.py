@@ -185,6 +185,8 @@ class Prometheus(HttpService):
             f"--storage.tsdb.path={self.folder.resolve() / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--web.enable-lifecycle",
+            # Alertmanagers are found some 5 s after the start; what fired before would be sent a minute later.
+            "--rules.alert.resend-delay=5s",
         ]
 
     def query(self, expression: str) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitoring.render import NUMBER, default_values
-from sessionmedic.health import DEFAULT_LIMITS
-from sessionmedic.models import FLAP_SECONDS, TRANSITORY
+from sessionmedic.health import DEFAULT_LIMITS, classify
+from sessionmedic.models import FLAP_SECONDS, TRANSITORY, ConnectionState, HealthState, new_spell
 from tests.unit.monitoring.rules import MONITORING, Rule, committed, groups, rules
 
 RULES = rules(committed())
@@ -101,6 +101,25 @@ def test_defaults_are_those_of_the_core() -> None:
     )
     assert states is not None
     assert set(states[1].split("|")) == {state.value for state in TRANSITORY}
+
+
+@pytest.mark.parametrize(("answering", "zombie"), [(False, True), (True, False), (None, False)])
+def test_a_connected_session_without_errors_is_degraded_only_when_it_does_not_answer(
+    answering: bool | None, zombie: bool
+) -> None:
+    """What WhatsAppSessionZombie rests on: no metric of its own says that the deep check failed."""
+    state = ConnectionState.CONNECTED
+    for age in (0.0, 31.0, 86400.0):
+        health = classify(state, new_spell(state, 1000.0), 0, 1000.0 + age, answering=answering)
+        assert (health.state is HealthState.DEGRADED) == zombie
+
+
+@pytest.mark.parametrize("state", list(ConnectionState))
+def test_what_is_left_alone_is_what_waits_for_a_person(state: ConnectionState) -> None:
+    """The rules leave a session alone by its health `disconnected`."""
+    health = classify(state, new_spell(state, 1000.0), 9, 1000.0)
+    waits = state.value in ("qr_required", "logged_out", "banned", "conflict")
+    assert (health.state is HealthState.DISCONNECTED) == waits
 
 
 def documented() -> dict[str, list[str]]:
