@@ -1,0 +1,55 @@
+"""End the records of repairs that nobody works on any more."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from rq import Queue
+from rq.job import Job
+
+from sessionmedic.audit import Audit
+from sessionmedic.errors import SessionMedicError
+from sessionmedic.redis_client import connect
+from sessionmedic.remediations import Remediation, Remediations
+from sessionmedic.service_log import REMEDY
+
+from . import jobs
+from .config import WebhookConfig
+
+# Between the end of a job and the end of its record there are moments; and clocks of nodes differ.
+_GRACE_SECONDS = 120.0
+# No single step of a playbook takes this long.
+_SILENT_BY_HAND_SECONDS = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+def sweep(config: WebhookConfig, queue: Queue, now: float | None = None) -> None:
+    """Records without an end whose job is gone (its workers died too often, or Redis lost it), and those of runs by
+    hand that have long been silent, end as ``interrupted``."""
+    at = time.time() if now is None else now
+    records = Remediations(connect(config.redis_url.get_secret_value()), config.keep_remediations)
+    for record in records.open():
+        if not _is_lost(record, queue, at):
+            continue
+        record.finished_at = at
+        record.outcome = "interrupted"
+        record.message = "Nobody works on it any more."
+        if records.finish(record):
+            _log.warning("%s was interrupted for good.", record.playbook, extra=_about(record))
+            try:
+                Audit(config.log_path).write(record)
+            except SessionMedicError as error:
+                _log.error("%s", error, extra=_about(record))
+
+
+def _is_lost(record: Remediation, queue: Queue, now: float) -> bool:
+    last_sign = max([record.accepted_at, *(step.started_at + step.seconds for step in record.steps)])
+    if record.by_hand:
+        return now - last_sign > _SILENT_BY_HAND_SECONDS
+    return now - last_sign > _GRACE_SECONDS and not Job.exists(jobs.job_id_of(record), connection=queue.connection)
+
+
+def _about(record: Remediation) -> dict[str, str]:
+    return {"category": REMEDY, "session": record.session or record.backend}
