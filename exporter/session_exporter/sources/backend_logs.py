@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sessionmedic.config import BackendConfig
-from sessionmedic.logs.reader import Event, LogReader
+from sessionmedic.logs.reader import CONTINUATION_SECONDS, Event, LogReader
 
 from .follower import Block, Follower, LogFile
-from .ledger import Ledger
+from .ledger import FLUSH, TIMED, Ledger
 from .rotation import TAIL_BYTES, Position
 
 # After this long the reader has given out whatever it got (it pairs for 0.5 s, console text for 1 s).
@@ -43,17 +43,28 @@ class _Source:
     """One log.
 
     ``start`` is where the last record begins, which may still grow; ``end`` is the end of the last whole line.
-    ``marks`` are those of turns whose records the reader may still hold back, ``settled`` the newest that it does not.
     """
 
     follower: Follower
     file: LogFile | None = None
     offset: int = 0
     tail: bytes = b""
+    fed_at: float = 0.0
     start: _Mark | None = None
     end: _Mark | None = None
-    marks: deque[tuple[_Mark, _Mark]] = field(default_factory=deque)
-    settled: _Mark | None = None
+
+    def mark(self, flushed_at: float) -> _Mark | None:
+        """Before this place the reader has taken every record as whole, when it was flushed at ``flushed_at``."""
+        return self.end if flushed_at - self.fed_at >= CONTINUATION_SECONDS else self.start
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The marks of all sources at the end of one turn; what comes after them was given out from ``since`` on."""
+
+    since: float
+    flushed_at: float
+    marks: tuple[_Mark | None, ...]
 
 
 class BackendLogs:
@@ -84,6 +95,9 @@ class BackendLogs:
         ]
         self._resumed = bool(positions)
         self._stamp = 0.0
+        # Turns of which the reader may still hold records back, and the newest of which it does not.
+        self._turns: deque[_Turn] = deque()
+        self._settled: _Turn | None = None
         self._caught_up_at: float | None = None
         self.replayed = not config.log_sources
 
@@ -94,6 +108,7 @@ class BackendLogs:
     def read(self, now: float) -> tuple[list[Event], bool]:
         """One turn of every file at ``now`` (epoch seconds): the new events, and whether there is more to read."""
         events = self._after_clock_jump(now)
+        began = self._next_stamp(now)
         for number, source in enumerate(self._sources):
             last: Block | None = None
             for block in source.follower.blocks(TURN_BYTES):
@@ -103,10 +118,10 @@ class BackendLogs:
             if last is not None:
                 events += self._feed_block(number, source, last, now, is_last=True)
                 source.follower.last_read_at = now
-        self._stamp = max(now, self._stamp)
+        self._stamp = self._next_stamp(now)
+        self._ledger.fed(self._stamp, FLUSH)
         events += self._reader.flush(self._stamp)
-        for source in self._sources:
-            self._settle(source)
+        self._end_turn(began)
         new = [event for event in events if self._ledger.is_new(event, self._stamp)]
         more = not all(source.follower.caught_up for source in self._sources)
         self._note_replay(more)
@@ -116,12 +131,15 @@ class BackendLogs:
         """Positions and ledger as of the last ``read``; they belong to the counts as of the same moment."""
         positions: dict[str, Any] = {}
         since: dict[int, float] = {}
+        if self._settled is not None:
+            since = {FLUSH: self._settled.flushed_at + _TICK / 2, TIMED: self._settled.since}
         for number, source in enumerate(self._sources):
-            settled = source.settled
-            position = source.follower.began if settled is None else settled.position()
+            mark = None if self._settled is None else self._settled.marks[number]
+            position = source.follower.began if mark is None else mark.position()
             if position is not None:
                 positions[source.follower.path] = position.to_json()
-            since[number] = 0.0 if settled is None else settled.stamp
+            if mark is not None:
+                since[number] = mark.stamp
         return {"sources": positions, "ledger": self._ledger.to_json(since, self._stamp)}
 
     def close(self) -> None:
@@ -133,6 +151,7 @@ class BackendLogs:
     def _feed(self, number: int, data: bytes, now: float) -> list[Event]:
         # Every feed has a time of its own: it tells later which feed a record without a time came from.
         self._stamp = self._next_stamp(now)
+        self._sources[number].fed_at = self._stamp
         self._ledger.fed(self._stamp, number)
         return self._reader.feed(number, data, self._stamp)
 
@@ -162,18 +181,20 @@ class BackendLogs:
         line_end = data.rfind(b"\n") + 1
         events: list[Event] = []
         fed = 0
-        for place in (cut, line_end):
-            if place > fed:
-                events += self._feed(number, data[fed:place], now)
-                fed = place
-            if place == cut and cut >= 0:
-                source.start = self._mark(source, block, cut, now)
+        if cut > 0:
+            events += self._feed(number, data[:cut], now)
+            fed = cut
+        if cut >= 0:
+            # An empty line has the reader give out the record before the mark, which it would with the one after it.
+            events += self._feed(number, b"\n", now)
+            source.start = self._mark(source, block, cut, now)
+        if line_end > fed:
+            events += self._feed(number, data[fed:line_end], now)
+            fed = line_end
         if line_end:
             source.end = self._mark(source, block, line_end, now)
         if fed < len(data):
             events += self._feed(number, data[fed:], now)
-        if source.start is not None and source.end is not None:
-            source.marks.append((source.start, source.end))
         return events
 
     def _mark(self, source: _Source, block: Block, place: int, now: float) -> _Mark:
@@ -183,13 +204,15 @@ class BackendLogs:
 
     # -- what is settled ----------------------------------------------------------------------------------------
 
-    def _settle(self, source: _Source) -> None:
-        end: _Mark | None = None
-        while source.marks and source.marks[0][1].stamp <= self._stamp - SETTLE_SECONDS:
-            source.settled, end = source.marks.popleft()
-        if end is not None and not source.marks:
-            # Nothing came since: the last record is whole, and was given out.
-            source.settled = end
+    def _end_turn(self, began: float) -> None:
+        marks = tuple(source.mark(self._stamp) for source in self._sources)
+        newest = self._turns[-1] if self._turns else self._settled
+        if newest is None or newest.marks != marks:
+            growing = [source.start for source, mark in zip(self._sources, marks, strict=True) if mark is source.start]
+            since = min([began, *(mark.stamp for mark in growing if mark is not None)])
+            self._turns.append(_Turn(since, self._stamp, marks))
+        while self._turns and self._turns[0].flushed_at <= self._stamp - SETTLE_SECONDS:
+            self._settled = self._turns.popleft()
 
     def _after_clock_jump(self, now: float) -> list[Event]:
         """When the clock was set back, the reader would hold until it has caught up: have it give out all."""
@@ -197,9 +220,8 @@ class BackendLogs:
             return []
         events = self._reader.flush(self._stamp + 2 * SETTLE_SECONDS)
         self._stamp = now
-        for source in self._sources:
-            source.settled = source.end or source.settled
-            source.marks.clear()
+        self._turns.clear()
+        self._settled = _Turn(now, now, tuple(source.end for source in self._sources))
         return events
 
     def _note_replay(self, more: bool) -> None:

@@ -99,6 +99,7 @@ class Follower:
         self._told: SourceStatus | None = None
         self._first_size: int | None = None
         self._files: deque[LogFile] = deque()
+        self._empty_inode: int | None = None
         self._skip_partial_line = False
 
     def blocks(self, budget: int) -> Iterator[Block]:
@@ -211,17 +212,29 @@ class Follower:
         if (status.st_dev, status.st_ino) == file.id:
             self._tell(SourceStatus.READING)
             return False
-        # While the new file is empty its writer may still be busy with the old one.
-        if status.st_size == 0:
-            return False
         if os.fstat(file.fd).st_size > file.offset:
             return True
+        if status.st_size == 0:
+            return self._move_on_to_older(file, status)
         fd = self._open()
         if fd is None:
             return False
-        self.rotations["renamed"] += 1
         self._append_successors(file.fd, fd)
-        self._files.popleft().close()
+        return self._leave(file)
+
+    def _move_on_to_older(self, file: LogFile, newest: os.stat_result) -> bool:
+        """While the newest file is empty its writer may still be busy with the one before it: which is that?"""
+        if newest.st_ino == self._empty_inode:
+            return False
+        self._empty_inode = newest.st_ino
+        between = written_between(self.path, file.fd, {file.id[1], newest.st_ino})
+        self._files += [LogFile(fd) for fd in between]
+        return bool(between) and self._leave(file)
+
+    def _leave(self, file: LogFile) -> bool:
+        self.rotations["renamed"] += 1
+        self._files.remove(file)
+        file.close()
         return True
 
     def _append_successors(self, old: int, current: int | None) -> None:

@@ -17,20 +17,26 @@ from sessionmedic.logs.reader import Event
 
 # Far longer than the reader holds anything back.
 RECENT_SECONDS = 10.0
+# Where an event came from, beside the numbers of the log sources.
+FLUSH = -1
+TIMED = -2
 
 
 class Ledger:
-    """The events of one backend that were counted."""
+    """The events of one backend that were counted.
+
+    Every feed and every flush of the reader has a stamp, a time unlike all others: a record without a time of its own
+    carries that of the feed or flush that gave it out, and so tells where it came from.
+    """
 
     def __init__(self) -> None:
         self._messages: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
-        # (when, source or -1, digest): time-less events carry the unique time of the feed that they came from.
-        self._recent: deque[tuple[float, int, str]] = deque()
         self._stamps: OrderedDict[float, int] = OrderedDict()
+        self._recent: deque[tuple[float, int, str]] = deque()
         self._counted_before: Counter[str] = Counter()
 
     def fed(self, stamp: float, source: int) -> None:
-        """Bytes of log source number ``source`` were handed to the reader with time ``stamp``, unlike all others."""
+        """Log source number ``source`` (or FLUSH) has the stamp ``stamp``."""
         self._stamps[stamp] = source
         while next(iter(self._stamps)) < stamp - RECENT_SECONDS:
             self._stamps.popitem(last=False)
@@ -39,17 +45,27 @@ class Ledger:
         """Whether ``event`` is to be counted; remembers it as counted if so."""
         if isinstance(event, CryptoError) and event.message_id:
             return self._is_new_message(event, now)
-        source = self._stamps.get(event.at, -1)
-        key = _digest(event, timed=source < 0)
-        if self._counted_before[key] > 0:
-            self._counted_before[key] -= 1
-            return False
-        self._recent.append((event.at if source >= 0 else now, source, key))
-        while self._recent and self._recent[0][0] < now - RECENT_SECONDS:
+        # A clock ahead of ours makes a record with a time look like one without: both names are looked up.
+        timed, timeless = _digest(event, event.at), _digest(event, None)
+        names = [timed, timeless]
+        if isinstance(event, CryptoError) and event.peer:
+            names.append(_digest_of_console(event.peer))
+        before = next((name for name in names if self._counted_before[name] > 0), None)
+        if before is not None:
+            self._counted_before[before] -= 1
+        source = self._stamps.get(event.at)
+        self._remember(now, *((now, TIMED, timed) if source is None else (event.at, source, timeless)))
+        return before is None
+
+    def _remember(self, now: float, at: float, source: int, name: str) -> None:
+        self._recent.append((at, source, name))
+        while self._recent[0][0] < now - RECENT_SECONDS:
             self._recent.popleft()
-        return True
 
     def _is_new_message(self, event: CryptoError, now: float) -> bool:
+        if event.peer:
+            # Of its traces the console text alone may be read again: it names no message, only the peer.
+            self._remember(now, now, TIMED, _digest_of_console(event.peer))
         session = event.session or ""
         known = self._messages.get(event.message_id)
         if known is not None:
@@ -69,17 +85,11 @@ class Ledger:
     def to_json(self, since: Mapping[int, float], now: float) -> dict[str, Any]:
         """The entries that the next run needs.
 
-        :param since: for each source the stamp of the first feed after the place that it will be read from again; a
-            source that is missing will not be read again.
+        :param since: the stamps from which on each source, and FLUSH and TIMED, will be given out again.
         """
         while self._messages and next(iter(self._messages.values()))[0] < now - REMEMBER_SECONDS:
             self._messages.popitem(last=False)
-        earliest = min(since.values(), default=None)
-        again = [
-            key
-            for at, source, key in self._recent
-            if (at >= since[source] if source in since else source < 0 and earliest is not None and at >= earliest)
-        ]
+        again = [name for at, source, name in self._recent if at >= since.get(source, 0.0)]
         # What the run before counted, and this one has not yet reached again, is still counted.
         again += self._counted_before.elements()
         messages = {message: [seen, sessions] for message, (seen, sessions) in self._messages.items()}
@@ -92,10 +102,14 @@ class Ledger:
         self._counted_before = Counter(str(key) for key in data["recent"])
 
 
-def _digest(event: Event, timed: bool) -> str:
+def _digest(event: Event, at: float | None) -> str:
     """A short name of what is counted; peers are phone numbers, and need not be on disk."""
     if isinstance(event, CryptoError):
         fields: tuple[object, ...] = ("error", event.session, event.kind, event.peer)
     else:
         fields = ("messages", event.session, event.number)
-    return hashlib.blake2b(repr((*fields, event.at if timed else None)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr((*fields, at)).encode(), digest_size=8).hexdigest()
+
+
+def _digest_of_console(peer: str) -> str:
+    return hashlib.blake2b(repr(("console", peer)).encode(), digest_size=8).hexdigest()

@@ -105,7 +105,6 @@ def written_between(path: str, old: int, known: Collection[int]) -> list[int]:
     :param known: inodes that are read anyway.
     """
     since = os.fstat(old).st_mtime_ns
-    head = os.pread(old, HEAD_BYTES, 0)
     found: list[int] = []
     for sibling in sorted(_siblings(path), key=lambda entry: entry.modified):
         if sibling.inode in known or sibling.modified < since or not _is_rotated_name(path, sibling.path):
@@ -114,12 +113,20 @@ def written_between(path: str, old: int, known: Collection[int]) -> list[int]:
             fd = open_log(sibling.path)
         except OSError:
             continue
-        # A copy of the old file is not a later one.
-        if head and os.pread(fd, len(head), 0) == head:
+        if _is_copy(fd, old):
             os.close(fd)
         else:
             found.append(fd)
     return found
+
+
+def _is_copy(fd: int, old: int) -> bool:
+    """Whether the open file ``fd`` holds what ``old`` holds, or held when it was copied."""
+    size = os.fstat(fd).st_size
+    if size > os.fstat(old).st_size:
+        return False
+    tail = max(0, size - HEAD_BYTES)
+    return all(os.pread(fd, HEAD_BYTES, at) == os.pread(old, min(HEAD_BYTES, size), at) for at in (0, tail))
 
 
 class _Sibling(NamedTuple):
