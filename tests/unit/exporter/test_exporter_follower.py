@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from session_exporter.sources.follower import BLOCK_BYTES, Follower, SourceStatus
+from session_exporter.sources.follower import BLOCK_BYTES, Follower, LogFile, SourceStatus
 from session_exporter.sources.rotation import Position
 
 BUDGET = 1 << 30
@@ -175,17 +175,16 @@ def test_what_is_written_between_our_last_read_and_the_rotation_is_read(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follower = started(log)
-    look = os.stat
-    rotated = log.with_name("out.log.1")
+    move_on = Follower._move_on
 
-    def rotate_first(path: str) -> os.stat_result:
-        if not rotated.exists():
+    def rotate_first(self: Follower, file: LogFile) -> bool:
+        if not log.with_name("out.log.1").exists():
             append(log, b"1\n")
-            log.rename(rotated)
+            log.rename(log.with_name("out.log.1"))
             append(log, b"2\n")
-        return look(path)
+        return move_on(self, file)
 
-    monkeypatch.setattr("session_exporter.sources.follower.os.stat", rotate_first)
+    monkeypatch.setattr(Follower, "_move_on", rotate_first)
     assert read(follower) == b"1\n2\n"
 
 
