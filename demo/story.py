@@ -161,6 +161,8 @@ class Story:
         return dict(record)
 
     def _step(self, step: dict[str, Any]) -> None:
+        if step["outcome"] == "skipped":
+            return
         at = step["started_at"] + step["seconds"]
         self.report.steps.append({key: step[key] for key in ("name", "seconds", "outcome")})
         if step["name"].startswith("reconnect"):
