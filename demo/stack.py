@@ -33,6 +33,8 @@ class Sandbox(Service):
     """The backend that is broken: real Baileys sessions and the stand-in for WhatsApp."""
 
     name = "sandbox"
+    # Each session pairs, makes 812 pre-keys as Baileys does, and reads a message of each peer.
+    ready_seconds = 150.0
 
     def __init__(self, folder: Path, sessions: tuple[int, ...], **options: Any) -> None:
         super().__init__(folder)

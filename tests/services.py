@@ -49,6 +49,7 @@ class Service:
     """One process of a server: subclasses say how it is started and when it is ready."""
 
     name = ""
+    ready_seconds = READY_SECONDS
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = Path(folder)
@@ -94,11 +95,11 @@ class Service:
         return self
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + self.ready_seconds
         while not self.ready():
             code = process.poll()
             if code is not None or time.monotonic() > deadline:
-                why = f"is not ready after {READY_SECONDS:.0f} s" if code is None else f"ended with code {code}"
+                why = f"is not ready after {self.ready_seconds:.0f} s" if code is None else f"ended with code {code}"
                 raise ServiceError(f"{self.name} {why}:\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .conftest import Ward
+from tests.e2e.ward import Ward
 
 
 def test_fix_26_check_then_real_then_again(ward: Ward) -> None:

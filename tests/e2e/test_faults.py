@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import Run, Ward
+from tests.e2e.ward import Run, Ward
 
 # fault -> (session, remedy that mends it)
 MENDED = {
