@@ -28,13 +28,15 @@ PARAMETERS = (
 
 class ActionModule(ActionBase):
     _requires_connection = False
-    _VALID_ARGS = frozenset({"all_by_default"})
+    _VALID_ARGS = frozenset({"all_by_default", "strategy"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
         result: dict[str, Any] = super().run(tmp, task_vars)
         # Straight from the dictionary: nothing here goes through the templar, not even to look at it.
         given = {name: task_vars[name] for name in PARAMETERS if name in task_vars}
+        if self._task.args.get("strategy"):
+            given.setdefault("strategy", self._task.args["strategy"])
         backends = [str(name) for name in task_vars.get("groups", {}).get(GROUP, ())]
         try:
             request = parse_request(given, backends, bool(self._task.args.get("all_by_default", False)))

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.sessionmedic.errors import SessionMedicError
-from ..plugin_utils.request import choose_targets
+from ..plugin_utils.request import answer_of, choose_targets
 
 
 class ActionModule(ActionBase):
@@ -19,19 +18,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        answers = [_answer(one) for one in self._task.args["answers"] if not one.get("skipped")]
+        answers = [answer_of(one) for one in self._task.args["answers"]]
         try:
             chosen = choose_targets(self._task.args["request"], answers)
         except SessionMedicError as error:
             return {**result, "failed": True, "changed": False, "msg": str(error), "error": type(error).__name__}
         return {**result, "changed": False, **chosen}
-
-
-def _answer(looped: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of one turn of a loop over backends; a host that Ansible could not reach has only a message."""
-    return {
-        "backend": str(looped["item"]),
-        "available": bool(looped.get("available", False)),
-        "msg": str(looped.get("msg", "")),
-        "sessions": looped.get("sessions", []),
-    }

@@ -80,6 +80,17 @@ def verified_of(params: Params, config: BackendConfig) -> dict[str, float]:
         return {}
 
 
+def cooldown_of(params: Params, config: BackendConfig, session: str) -> float:
+    """Seconds for which the last repair keeps automatic ones away; 0 when Redis, which knows, is away."""
+    if params["lock_store"] == "local":
+        return 0.0
+    try:
+        with answering(params["redis_url"]):
+            return brakes.cooldown_left(connect(params["redis_url"]), config.name, session)
+    except StateUnavailable:
+        return 0.0
+
+
 def names_diff(header: str, before: list[str], after: list[str]) -> dict[str, str]:
     """A diff of names; contents are secrets and never shown."""
     return {

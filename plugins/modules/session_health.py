@@ -183,6 +183,11 @@ plan:
   returned: with O(session), without O(since)
   type: str
   sample: restart, regenerate (1 peer), regenerate, restore
+cooldown_left:
+  description: Seconds for which the last repair keeps automatic ones away; 0 when none does, or Redis is away.
+  returned: with O(session), without O(since)
+  type: float
+  sample: 0.0
 credentials:
   description: Whether the stored credentials are C(complete), C(incomplete), or C(unknown) when no store is configured.
   returned: with O(session), without O(since)
@@ -235,6 +240,7 @@ from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._session imp
     Result,
     adapter_of,
     backend_of,
+    cooldown_of,
     guard,
     verified_of,
 )
@@ -254,6 +260,7 @@ from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic
 )
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic.health import Limits
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic.ladder import STRATEGIES, Rung, plan
+from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic.models import ConnectionState
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic.names import check_name
 
 ARGUMENT_SPEC = {
@@ -296,6 +303,7 @@ def run(params: Params, check_mode: bool) -> Result:
         "remedies": rungs_result(rungs),
         "plan": plan_in_words(rungs),
         "credentials": credentials,
+        "cooldown_left": cooldown_of(params, config, session),
     }
 
 
@@ -319,6 +327,8 @@ def _judge_all(params: Params, config: BackendConfig) -> Result:
 
 
 def _plan(params: Params, config: BackendConfig, examination: Examination) -> list[Rung]:
+    # A session without credentials asks for a QR code; whoever says "restore" knows of better ones.
+    waits = params["strategy"] == "restore" and examination.state is ConnectionState.QR_REQUIRED
     return plan(
         params["strategy"],
         examination.health.state,
@@ -326,7 +336,7 @@ def _plan(params: Params, config: BackendConfig, examination: Examination) -> li
         examination.evidence.errors,
         examination.evidence.peers,
         params["tried"],
-        params["force"],
+        params["force"] or waits,
         has_keys=bool(config.session_path or config.redis_url),
     )
 

@@ -49,6 +49,12 @@ options:
     description: With O(state=released), the remedy that was tried last.
     type: str
     choices: [restart, regenerate, restore, recreate]
+  cooldown_seconds:
+    description:
+      - With O(state=released) and an O(outcome) other than V(dry_run), seconds for which no automatic repair of the
+        session may start.
+    type: float
+    default: 0.0
 """
 
 EXAMPLES = r"""
@@ -141,6 +147,7 @@ ARGUMENT_SPEC = {
     "owner": {"type": "str"},
     "outcome": {"type": "str", "choices": ["recovered", "failed", "gave_up", "interrupted", "dry_run"]},
     "remedy": {"type": "str", "choices": ["restart", "regenerate", "restore", "recreate"]},
+    "cooldown_seconds": {"type": "float", "default": 0.0},
 }
 RULES = {"required_if": [("state", "released", ["lock"])]}
 
@@ -184,10 +191,18 @@ def _release(params: Params, config: BackendConfig, session: str, check_mode: bo
         return result
     released = locks_of(params).release(config.name, session, lock)
     # Without the lock somebody else may have changed the session since: its state is theirs to judge.
-    if released and params["outcome"] == "recovered" and params["lock_store"] == "redis":
-        with answering(params["redis_url"]):
-            brakes.mark_verified(connect(params["redis_url"]), config.name, session, time.time())
+    if released and params["lock_store"] == "redis":
+        _remember(params, config.name, session)
     return {**result, "released": released}
+
+
+def _remember(params: Params, backend: str, session: str) -> None:
+    with answering(params["redis_url"]):
+        client = connect(params["redis_url"])
+        if params["outcome"] == "recovered":
+            brakes.mark_verified(client, backend, session, time.time())
+        if params["outcome"] not in (None, "dry_run"):
+            brakes.start_cooldown(client, backend, session, params["cooldown_seconds"])
 
 
 def _refuse_beside_redis(url: str) -> None:

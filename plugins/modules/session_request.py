@@ -29,6 +29,9 @@ options:
     description: Whether all sessions are meant when C(id) is not given.
     type: bool
     default: false
+  strategy:
+    description: The strategy when parameter C(strategy) is not given.
+    type: str
 """
 
 EXAMPLES = r"""

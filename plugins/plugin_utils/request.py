@@ -113,27 +113,54 @@ def _seconds(name: str, given: Mapping[str, Any], default: float) -> float:
     return seconds
 
 
-def choose_targets(request: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Which sessions of which backends are meant.
+def answer_of(looped: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of one turn of a loop over backends; a host that Ansible could not reach has only a message."""
+    return {
+        "backend": str(looped["item"]),
+        "available": bool(looped.get("available", False)),
+        "msg": str(looped.get("msg", "")),
+        "sessions": looped.get("sessions", []),
+    }
 
-    :param answers: one for each backend asked: ``backend``, ``available``, ``msg`` and ``sessions`` (with ``id``, and
-        ``healthy`` when all sessions were judged).
-    :return: ``targets`` (``backend`` and ``session``), ``healthy`` (number left alone), ``unavailable`` (sentences).
+
+def choose_sessions(
+    request: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """The sessions that are asked for, each with the name of its backend.
+
+    :param answers: one for each backend asked: ``backend``, ``available``, ``msg`` and ``sessions`` (each with ``id``).
     :raises UnknownSession: no backend has it. :raises AmbiguousSession: several have it, or may have it.
     """
     readable = [answer for answer in answers if answer["available"]]
     broken = [answer for answer in answers if not answer["available"]]
     if request["all"]:
-        found = [(answer["backend"], one) for answer in readable for one in answer["sessions"]]
-        wanted = [(backend, one["id"]) for backend, one in found if request["force"] or not one["healthy"]]
-        healthy = len(found) - len(wanted)
-    else:
-        wanted = [(_backend_of(session, readable, broken), session) for session in request["ids"]]
-        healthy = 0
+        return [(answer["backend"], one) for answer in readable for one in answer["sessions"]]
+    chosen = []
+    for session in request["ids"]:
+        backend = _backend_of(session, readable, broken)
+        sessions = next(answer["sessions"] for answer in readable if answer["backend"] == backend)
+        chosen.append((backend, next(one for one in sessions if one["id"] == session)))
+    return chosen
+
+
+def choose_targets(request: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Which sessions of which backends are to be repaired: those that are named, or of all those that are not healthy.
+
+    :param answers: as for choose_sessions; sessions without ``healthy`` were not judged, and are meant.
+    :return: ``targets`` (``backend`` and ``session``), ``healthy`` (number left alone), ``unavailable`` (sentences).
+    """
+    found = choose_sessions(request, answers)
+    wanted = [
+        (backend, one)
+        for backend, one in found
+        if not request["all"] or request["force"] or not one.get("healthy", False)
+    ]
     return {
-        "targets": [{"backend": backend, "session": session} for backend, session in wanted],
-        "healthy": healthy,
-        "unavailable": [f"Backend {answer['backend']}: {answer['msg']}" for answer in broken],
+        "targets": [{"backend": backend, "session": one["id"]} for backend, one in wanted],
+        "healthy": len(found) - len(wanted),
+        "unavailable": [
+            f"Backend {answer['backend']}: {answer['msg']}" for answer in answers if not answer["available"]
+        ],
     }
 
 

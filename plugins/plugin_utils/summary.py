@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Outcomes after which the run as a whole has failed.
-BAD = ("failed", "gave_up", "interrupted")
+BAD = ("failed", "gave_up", "interrupted", "refused")
 LEFT_ALONE = "left alone"
 
 
@@ -25,6 +25,18 @@ def row_of(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         "tried": [str(one) for one in facts.get("fix_tried") or []],
         "needs_person": bool(facts.get("fix_waits_for_person", False)),
         "reason": str(facts.get("fix_reason") or health.get("reason") or "its host could not be reached"),
+    }
+
+
+def health_row_of(backend: str, session: Mapping[str, Any]) -> dict[str, Any]:
+    """One session as session_health judged it."""
+    return {
+        "backend": backend,
+        "session": str(session["id"]),
+        "name": str(session.get("name") or "-"),
+        "connection": str(session.get("connection") or "unknown"),
+        "health": str(session.get("state") or "unknown"),
+        "reason": str(session.get("reason") or ""),
     }
 
 

@@ -22,7 +22,7 @@ from tests.playbooks import ROOT
 PLUGINS = ROOT / "plugins"
 COLLECTION = "ansible_collections.sessionmedic.whatsapp.plugins"
 # Implemented by action plugins alone.
-ON_THE_CONTROLLER = {"session_request", "session_select", "session_summary"}
+ON_THE_CONTROLLER = {"session_request", "session_select", "session_summary", "session_table"}
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
 BOTH_WAYS = [name for name in MODULES if name not in ON_THE_CONTROLLER]
 
@@ -150,8 +150,8 @@ def test_both_configurations_of_ansible_say_the_same() -> None:
     def read(path: Path) -> dict[str, str]:
         parser = configparser.ConfigParser()
         parser.read(path)
-        values = dict(parser["defaults"])
-        for key in ("collections_path", "inventory"):
+        values = {**parser["defaults"], **parser["callback_remediation"]}
+        for key in ("collections_path", "inventory", "log_path"):
             values[key] = str((path.parent / values[key]).resolve())
         return values
 
