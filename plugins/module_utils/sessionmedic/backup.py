@@ -69,7 +69,6 @@ def write_backup(config: BackendConfig, session: str, now: float, redis_client: 
             manifest = _write_parts(config, name, now, redis_client, folder)
             _write(folder, MANIFEST, manifest.rendered())
             os.fsync(folder)
-            backup_manifest.verify(place / partial)
             path = place / _publish(home, partial, now)
     return manifest.at(path)
 

@@ -101,7 +101,7 @@ def choose_credentials(current: bytes | None, candidates: Iterable[tuple[str, fl
         verdict = judge(candidate.data, current=current)
         if not verdict.ok or verdict.identity is None:
             refused.append((candidate.source, verdict.reason))
-        elif held.ok and held.identity is not None and held.identity.key_pair == verdict.identity.key_pair:
+        elif held.identity is not None and held.identity.key_pair == verdict.identity.key_pair:
             refused.append((candidate.source, "They hold the identity key that the session has already."))
         else:
             return Choice(candidate, refused)

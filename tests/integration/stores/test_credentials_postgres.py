@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,21 +126,26 @@ def test_two_writers_do_not_mix(server: PostgresServer, database: Any) -> None:
     store.save("26", creds(me="15550001111:1@s.whatsapp.net"))
     store.put_back("26", StoredCredentials(b"{}"))
     refused: list[str] = []
-    gate = threading.Barrier(8)
 
     def write(number: int) -> None:
-        gate.wait()
         try:
             store.save("26", creds(f"seed {number}", me=f"1555000{number}:1@s.whatsapp.net"))
         except CredentialsInvalid as error:
             refused.append(str(error))
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    with psycopg.connect(server.url) as other:
+        other.execute('SELECT * FROM "WhatsAppSession" FOR UPDATE')
+        for thread in threads:
+            thread.start()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        deadline = time.monotonic() + 30
+        while database.execute(waiting).fetchone() != (4,):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     for thread in threads:
         thread.join()
-    assert len(refused) == 7
+    assert len(refused) == 3
 
 
 def test_a_row_that_is_locked_is_an_error_in_time(server: PostgresServer, database: Any, monkeypatch: Any) -> None:

@@ -180,6 +180,9 @@ def test_a_manifest_cannot_lead_out_of_the_folder(tmp_path: Path, config: Backen
     assert stat.S_IMODE((tmp_path / "storage" / "26" / "creds.json").stat().st_mode) == 0o755
     forged = {**manifest.files, "../27/creds.json": (digest, attributes)}
     (made.path / "manifest.json").write_bytes(replace(manifest, files=forged).rendered())
+    (made.path / "27").mkdir()
+    (made.path / "27" / "creds.json").write_bytes(creds())
+    (tmp_path / "storage" / "27" / "creds.json").write_bytes(creds("second"))
     before = tree(tmp_path / "storage")
     with pytest.raises(BackupError, match="is damaged"):
         restore(config, "26", made.path)
@@ -432,6 +435,37 @@ def test_a_restore_into_a_folder_with_links_changes_nothing(
     with pytest.raises(StoreError, match="is a link"):
         restore(config, "26", made.path)
     assert tree(tmp_path / "storage") == before
+
+
+def test_a_restore_that_cannot_remove_everything_changes_nothing(
+    tmp_path: Path, config: BackendConfig, folder: Path
+) -> None:
+    made = write(config, "26", NOW)
+    (folder / "session-15550007777.0.json").mkdir()
+    (folder / "creds.json").write_bytes(creds("second"))
+    before = tree(tmp_path / "storage")
+    with pytest.raises(StoreError, match="is a folder"):
+        restore(config, "26", made.path)
+    assert tree(tmp_path / "storage") == before
+
+
+def test_credentials_are_put_back_last(
+    tmp_path: Path, config: BackendConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks in between finds the credentials that go with most of the records."""
+    made = write(config, "26", NOW)
+    SessionFiles(config, "26").purge("all")
+    order: list[str] = []
+    original = safe_files.commit
+
+    def commit(descriptor: int, staged: str, name: str) -> None:
+        order.append(name)
+        original(descriptor, staged, name)
+
+    monkeypatch.setattr(safe_files, "commit", commit)
+    restore(config, "26", made.path)
+    assert sorted(order) == sorted([*RECORDS, "creds.json"])
+    assert order[-1] == "creds.json"
 
 
 FILES_ALONE = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,33 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database, but long enough to be read as one" * 100)
     with pytest.raises(StoreError, match="theirs.sqlite3"):
         CredentialsStore(f"sqlite:///{path}").load("26")
+
+
+def test_two_writers_do_not_mix(tmp_path: Path, store: CredentialsStore) -> None:
+    """Reading, judging and writing are one: the second writer is judged against what the first wrote."""
+    store.save("26", creds())
+    store.put_back("26", StoredCredentials(b"{}"))
+    refused: list[str] = []
+
+    def write(number: int) -> None:
+        try:
+            store.save("26", creds(f"seed {number}", me=f"1555000{number}:1@s.whatsapp.net"))
+        except CredentialsInvalid as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    holder = sqlite3.connect(default_file(tmp_path), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        for thread in threads:
+            thread.start()
+        # Readers are not held: a writer that began by reading would have read by now.
+        threads[0].join(0.3)
+    finally:
+        holder.close()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 3
 
 
 def test_a_locked_database_is_an_error_and_loses_nothing(tmp_path: Path, store: CredentialsStore) -> None:
