@@ -8,14 +8,12 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sessionmedic import backup
 from sessionmedic.backup import NothingToBackUp, Restored, backup_credentials, list_backups, prune
 from sessionmedic.backup import restore_backup as restore
 from sessionmedic.backup import verify_backup as verify
@@ -503,12 +501,3 @@ def test_files_need_the_standard_library_alone(config: BackendConfig) -> None:
         "The Python package redis is not installed. Install it: pip install redis.",
         "The Python package SQLAlchemy is not installed. Install it: pip install SQLAlchemy.",
     ]
-
-
-def test_a_large_session_takes_little_time(tmp_path: Path) -> None:
-    """800 pre-keys are what a phone uploads at once; the backup stands between the alert and the repair."""
-    make_session(tmp_path / "storage", "26", [*RECORDS[:6], *(f"pre-key-{number}.json" for number in range(800))])
-    started = time.monotonic()
-    made = backup.write_backup(backend(tmp_path), "26", NOW)
-    assert made.files == 807
-    assert time.monotonic() - started < 10
