@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from .sandbox import Sandbox, wait_for
+from .sandbox import SANDBOX, Sandbox, wait_for
 
 BAD_MAC = "No matching sessions found for message"  # what libsignal makes of a Bad MAC in every session of a record
 
@@ -39,9 +40,8 @@ def test_scribbled_records_survive_a_restart_and_are_mended_without_them(sandbox
 def test_only_the_named_peers_break(sandbox: Sandbox) -> None:
     sandbox.fault(34, "rolled_back_records", peers=1)
     since = sandbox.send(34, 6)
+    wait_for("an end of each", lambda: sum(sandbox.messages(34, since)[key] for key in ("decrypted", "failed")) == 6)
     counts = sandbox.messages(34, since)
-    while counts["decrypted"] + counts["failed"] < 6:
-        counts = sandbox.messages(34, since)
     assert counts == {"sent": 6, "decrypted": 3, "failed": 3, "decrypted_by_peer": {"0": 0, "1": 3}}
 
 
@@ -124,3 +124,37 @@ def test_lost_sender_keys_are_sent_again_by_the_phones(sandbox: Sandbox) -> None
     at = sandbox.fault(47, "lost_sender_keys")
     sandbox.assert_decrypts(47, group=True)
     assert {record["error"] for record in sandbox.failures(47, at)} == {"No session found to decrypt message"}
+
+
+def test_peers_refuse_keys_of_an_identity_that_the_account_has_not_signed(sandbox: Sandbox) -> None:
+    sandbox.fault(37, "reset_creds")
+    sandbox.regenerate(37)
+    before = (sandbox.log_dir / "wa-server.log").read_text().count("refuses keys of an identity")
+    sandbox.assert_fails(37, per_peer=1)
+    wait_for(
+        "refusals",
+        lambda: (sandbox.log_dir / "wa-server.log").read_text().count("refuses keys of an identity") > before,
+    )
+    sandbox.restore(37)
+    sandbox.assert_decrypts(37)
+
+
+def test_the_same_session_breaks_and_mends_again(sandbox: Sandbox) -> None:
+    for _ in range(2):
+        sandbox.fault(32, "rolled_back_records")
+        sandbox.assert_fails(32)
+        sandbox.regenerate(32)
+        sandbox.assert_decrypts(32)
+
+
+def test_the_catalogue_says_what_was_shown(sandbox: Sandbox) -> None:
+    faults = {fault["name"]: fault for fault in sandbox.control_get("/faults")}
+    assert set(faults["stale_memory"]) == {"name", "description", "kind", "receipts_honoured", "mended_by"}
+    remedies = {name: fault["mended_by"] for name, fault in faults.items()}
+    readme = (SANDBOX / "README.md").read_text()
+    for name, remedy in remedies.items():
+        rows = [line for line in readme.splitlines() if line.startswith(f"| `{name}`")]
+        assert rows, f"{name} is not in the README's table"
+        test = rows[0].split("`")[-2]
+        assert any(f"def {test}(" in file.read_text() for file in Path(__file__).parent.glob("test_*.py")), test
+        assert remedy == "none" or remedy in rows[0], rows[0]

@@ -130,6 +130,7 @@ def test_the_children_do_not_outlive_a_killed_supervisor(make_sandbox: MakeSandb
         ({"api_port": 70000}, "api_port must be"),
         ({"message_interval_ms": -1}, "message_interval_ms must be"),
         ({"store": "redis"}, 'store "redis" needs redis_url'),
+        ({"status_words": {"open": "OPENED"}}, "status_words must be"),
         ({"creds_table": {"table": "t"}}, "creds_table must be"),
     ],
 )
@@ -163,3 +164,30 @@ def test_it_is_ready_within_half_a_minute(make_sandbox: MakeSandbox) -> None:
     running = make_sandbox(sessions=[2, 26, 27], peers_per_session=3, message_interval_ms=500)
     assert time.monotonic() - began < 30
     assert {session["state"] for session in running.control_get("/sessions").values()} == {"CONNECTED"}
+
+
+def test_with_auto_scan_a_new_link_needs_nobody(make_sandbox: MakeSandbox) -> None:
+    running = make_sandbox(sessions=[26], auto_scan=True)
+    running.fault(26, "logged_out")
+    running.wait_status(26, "DISCONNECTED")
+    running.start_session(26)
+    running.assert_decrypts(26)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "sandbox.json"
+    file.write_text(text)
+    done = subprocess.run(
+        ["node", str(SANDBOX / "src/main.mjs"), "--config", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert str(file) in done.stderr and "is not" in done.stderr
+
+
+def test_the_lock_file_names_no_host() -> None:
+    assert "resolved" not in (SANDBOX / "package-lock.json").read_text()

@@ -17,7 +17,8 @@ export class ApiFaults {
 
   /** @param {string | null} kind null ends the fault @param {number} [seconds] until it ends by itself; none: until told */
   async set(kind, seconds) {
-    if (kind !== null && !KINDS.includes(kind)) throw withCode(`no such API fault: ${kind}; there are ${KINDS.join(', ')}`, 400);
+    if (kind !== null && !KINDS.includes(kind))
+      throw withCode(`no such API fault: ${kind}; there are ${KINDS.join(', ')}`, 400);
     clearTimeout(this.timer);
     const wasDown = this.kind === 'down';
     this.kind = kind;
@@ -31,7 +32,9 @@ export class ApiFaults {
     switch (this.kind) {
       case 'html':
         response.writeHead(502, { 'content-type': 'text/html' });
-        response.end('<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n');
+        response.end(
+          '<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n',
+        );
         return true;
       case '500':
         response.writeHead(500, { 'content-type': 'application/json' }).end('{"error":"Internal server error"}');

@@ -1,6 +1,9 @@
 import { BufferJSON, initAuthCreds, makeCacheableSignalKeyStore, proto } from 'baileys';
 import { RatchetHistory } from './ratchet-history.mjs';
 
+const QUIET_MS = 100;
+const QUIET_AT_MOST_MS = 2_000;
+
 /**
  * The auth state of the sessions, in files or in Redis, with a signal key cache in memory in front as backends have it.
  *
@@ -16,6 +19,7 @@ export class AuthStore {
     this.report = report;
     this.known = new Map();
     this.histories = new Map();
+    this.lastChange = new Map();
   }
 
   /** @param {number} session @returns {RatchetHistory} */
@@ -42,7 +46,8 @@ export class AuthStore {
     return {
       get: async (type, ids) => {
         const found = await Promise.all(ids.map(id => this.backing.read(session, `${type}-${id}`)));
-        const revive = value => (type === 'app-state-sync-key' && value ? proto.Message.AppStateSyncKeyData.fromObject(value) : value);
+        const revive = value =>
+          type === 'app-state-sync-key' && value ? proto.Message.AppStateSyncKeyData.fromObject(value) : value;
         return Object.fromEntries(ids.map((id, index) => [id, revive(found[index])]));
       },
       set: async data => {
@@ -62,7 +67,13 @@ export class AuthStore {
   async write(session, item, value) {
     const name = this.backing.nameOf(item);
     const known = this.#names(session);
-    const existed = await this.backing.write(session, item, JSON.stringify(value, BufferJSON.replacer), known.has(name));
+    this.lastChange.set(session, Date.now());
+    const existed = await this.backing.write(
+      session,
+      item,
+      JSON.stringify(value, BufferJSON.replacer),
+      known.has(name),
+    );
     if (known.has(name) && !existed) this.report(session, 'vanished', [name]);
     if (!known.has(name) || !existed) this.report(session, 'wrote', [name]);
     known.add(name);
@@ -77,10 +88,24 @@ export class AuthStore {
     await this.backing.remove(session, items);
   }
 
+  /**
+   * Waits until nothing has been written for a moment: a socket that has been closed still works off the messages that it
+   * had received.
+   */
+  async quiet(session) {
+    const deadline = Date.now() + QUIET_AT_MOST_MS;
+    while (Date.now() - (this.lastChange.get(session) ?? 0) < QUIET_MS && Date.now() < deadline) {
+      await new Promise(resolve => setTimeout(resolve, QUIET_MS / 4));
+    }
+  }
+
   /** Removes all of a session's state, as the backend does when WhatsApp says that the device is gone. */
   async wipe(session) {
     const names = await this.backing.names(session);
-    await this.remove(session, names.map(name => this.backing.itemOf(name)));
+    await this.remove(
+      session,
+      names.map(name => this.backing.itemOf(name)),
+    );
     await this.backing.finishWipe(session);
   }
 
@@ -100,7 +125,7 @@ export class AuthStore {
 }
 
 /** What stands in front of the store in memory. Entries stay until the socket is gone. */
-export class KeyCache {
+class KeyCache {
   constructor() {
     this.entries = new Map();
   }

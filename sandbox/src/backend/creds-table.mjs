@@ -1,7 +1,11 @@
 import { BufferJSON } from 'baileys';
 import pg from 'pg';
 
-const quote = name => name.split('.').map(part => `"${part.replaceAll('"', '""')}"`).join('.');
+const quote = name =>
+  name
+    .split('.')
+    .map(part => `"${part.replaceAll('"', '""')}"`)
+    .join('.');
 
 /** The table in which some backends keep a copy of each session's creds and its status. It is written, never read. */
 export class CredsTable {
@@ -34,19 +38,24 @@ export class CredsTable {
 
   /** Updates the row, or makes it; in the order of the calls. */
   #set(session, values) {
-    this.queue = this.queue.catch(() => {}).then(async () => {
-      const { table, id_column: idColumn } = this.options;
-      const columns = Object.keys(values);
-      const sets = columns.map((column, index) => `${quote(column)} = $${index + 2}`).join(', ');
-      const parameters = [session, ...Object.values(values)];
-      const updated = await this.pool.query(`UPDATE ${quote(table)} SET ${sets} WHERE ${quote(idColumn)} = $1`, parameters);
-      if (updated.rowCount > 0) return;
-      const places = columns.map((_, index) => `$${index + 2}`).join(', ');
-      await this.pool.query(
-        `INSERT INTO ${quote(table)} (${quote(idColumn)}, ${columns.map(quote).join(', ')}) VALUES ($1, ${places})`,
-        parameters,
-      );
-    });
+    this.queue = this.queue
+      .catch(() => {})
+      .then(async () => {
+        const { table, id_column: idColumn } = this.options;
+        const columns = Object.keys(values);
+        const sets = columns.map((column, index) => `${quote(column)} = $${index + 2}`).join(', ');
+        const parameters = [session, ...Object.values(values)];
+        const updated = await this.pool.query(
+          `UPDATE ${quote(table)} SET ${sets} WHERE ${quote(idColumn)} = $1`,
+          parameters,
+        );
+        if (updated.rowCount > 0) return;
+        const places = columns.map((_, index) => `$${index + 2}`).join(', ');
+        await this.pool.query(
+          `INSERT INTO ${quote(table)} (${quote(idColumn)}, ${columns.map(quote).join(', ')}) VALUES ($1, ${places})`,
+          parameters,
+        );
+      });
     return this.queue;
   }
 }

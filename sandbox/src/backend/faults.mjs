@@ -20,7 +20,8 @@ export async function applyBackendFault(session, { fault, peers, mb }) {
 }
 
 const HANDLERS = {
-  stale_memory: (session, { peers }) => eachRecord(session, peers, async (id, { cache }) => cache?.set(`session.${id}`, older(session, id))),
+  stale_memory: (session, { peers }) =>
+    eachRecord(session, peers, async (id, { cache }) => cache?.set(`session.${id}`, older(session, id))),
 
   rolled_back_records: (session, { peers }) =>
     eachRecord(session, peers, async (id, { put }) => put(older(session, id))),
@@ -38,13 +39,18 @@ const HANDLERS = {
     const { store } = session.context;
     const names = await store.backing.names(session.id);
     const items = names.map(name => store.backing.itemOf(name)).filter(item => item.startsWith('pre-key-'));
-    for (const { auth } of session.liveRuns) for (const item of items) auth.cache.set(item.replace('pre-key-', 'pre-key.'), null);
+    for (const { auth } of session.liveRuns)
+      for (const item of items) auth.cache.set(item.replace('pre-key-', 'pre-key.'), null);
     await store.remove(session.id, items);
   },
 
   async reset_creds(session) {
     const signedIdentityKey = Curve.generateKeyPair();
-    const change = creds => Object.assign(creds, { signedIdentityKey, signedPreKey: signedKeyPair(signedIdentityKey, creds.signedPreKey.keyId) });
+    const change = creds =>
+      Object.assign(creds, {
+        signedIdentityKey,
+        signedPreKey: signedKeyPair(signedIdentityKey, creds.signedPreKey.keyId),
+      });
     const { store } = session.context;
     for (const { auth } of session.liveRuns) change(auth.creds);
     const stored = await store.backing.read(session.id, 'creds');
@@ -76,7 +82,10 @@ async function eachRecord(session, peers, change) {
   const { store } = session.context;
   for (let index = 0; index < peers; index++) {
     const { user, lid, jid, lidJid } = peerNumbers(session.id, index);
-    for (const [id, lock] of [[`${lid}_1.0`, lidJid], [`${user}.0`, jid]]) {
+    for (const [id, lock] of [
+      [`${lid}_1.0`, lidJid],
+      [`${user}.0`, jid],
+    ]) {
       if (!(await store.backing.read(session.id, `session-${id}`))) continue;
       await withoutDecryption(session, lock, async cache => {
         const record = await store.backing.read(session.id, `session-${id}`);
@@ -122,13 +131,17 @@ function older(session, id) {
 /** Overwrites key material in place; the record still parses, as after a bad write in the middle of a block. */
 function scribbled(record) {
   const copy = structuredClone(record);
-  const spoil = text => Buffer.from(text, 'base64').map(byte => byte ^ 0x5a).toString('base64');
+  const spoil = text =>
+    Buffer.from(text, 'base64')
+      .map(byte => byte ^ 0x5a)
+      .toString('base64');
   for (const entry of Object.values(copy._sessions)) {
     entry.currentRatchet.rootKey = spoil(entry.currentRatchet.rootKey);
     entry.currentRatchet.ephemeralKeyPair.privKey = spoil(entry.currentRatchet.ephemeralKeyPair.privKey);
     for (const chain of Object.values(entry._chains)) {
       if (chain.chainKey.key) chain.chainKey.key = spoil(chain.chainKey.key);
-      for (const counter of Object.keys(chain.messageKeys)) chain.messageKeys[counter] = spoil(chain.messageKeys[counter]);
+      for (const counter of Object.keys(chain.messageKeys))
+        chain.messageKeys[counter] = spoil(chain.messageKeys[counter]);
     }
   }
   return copy;

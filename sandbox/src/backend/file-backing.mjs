@@ -49,7 +49,12 @@ export class FileBacking {
   async write(session, item, text, expected) {
     const file = path.join(this.folder(session), this.nameOf(item));
     return this.#exclusive(file, async () => {
-      const existed = expected ? await access(file).then(() => true, () => false) : false;
+      const existed = expected
+        ? await access(file).then(
+            () => true,
+            () => false,
+          )
+        : false;
       await writeFile(file, text);
       return existed;
     });

@@ -56,7 +56,13 @@ function sessionOf(id) {
 
 function state({ session: id }) {
   const session = sessionOf(id);
-  return { phase: session.phase, status: session.status, sockets: session.liveRuns.length, lastStart: session.lastStart ?? 0, qr: session.qrcode };
+  return {
+    phase: session.phase,
+    status: session.status,
+    sockets: session.liveRuns.length,
+    lastStart: session.lastStart ?? 0,
+    qr: session.qrcode,
+  };
 }
 
 /** Whether every one of the first `peers` peers has an older state of its record. */

@@ -15,18 +15,18 @@ export function listenForMessages(run, socket) {
     if (nodes.size > NODES_KEPT) nodes.delete(nodes.keys().next().value);
   });
   const counter = new ReceivedCounter(run.session);
-  const asked = new Set();
+  const unread = new Map(); // id -> whether it has been asked for with keys
   socket.ev.on('messages.upsert', ({ messages }) => {
     for (const message of messages) {
       if (message.key.fromMe) continue;
-      if (message.messageStubType === CIPHERTEXT) failed(run, socket, message, nodes, asked);
-      else if (message.message) decrypted(run, socket, message, counter);
+      if (message.messageStubType === CIPHERTEXT) failed(run, socket, message, nodes, unread);
+      else if (message.message) decrypted(run, socket, message, counter, unread.delete(message.key.id));
     }
   });
   socket.ev.on('connection.update', ({ connection }) => connection === 'close' && counter.stop());
 }
 
-function failed(run, socket, message, nodes, asked) {
+function failed(run, socket, message, nodes, unread) {
   const { session } = run;
   const error = message.messageStubParameters?.[0];
   const { id, remoteJid } = message.key;
@@ -37,22 +37,24 @@ function failed(run, socket, message, nodes, asked) {
   session.context.report('failed', { session: session.id, id, error });
   // Baileys' own first retry receipt carries no keys, and without a record only keys help: ask again with them
   const node = nodes.get(id);
-  if (!NO_RECORD.has(error) || !node || asked.has(id) || !socket.ws.isOpen) return;
-  asked.add(id);
+  const isToBeAsked = NO_RECORD.has(error) && node && !unread.get(id) && socket.ws.isOpen;
+  unread.set(id, isToBeAsked || unread.get(id));
+  if (unread.size > NODES_KEPT) unread.delete(unread.keys().next().value);
+  if (!isToBeAsked) return;
   socket.sendRetryRequest(node, true).catch(reason => {
     session.context.log.warn({ whatsappId: session.id, messageId: id, error: reason.message }, 'retry request failed');
   });
 }
 
-function decrypted(run, socket, message, counter) {
+function decrypted(run, socket, message, counter, wasUnread) {
   const { session } = run;
   const { id, remoteJid } = message.key;
   counter.add();
   session.context.report('decrypted', { session: session.id, id });
   const count = (session.messageCounts.get(remoteJid) ?? 0) + 1;
   session.messageCounts.set(remoteJid, count);
-  // an auto-reply: to the first messages of a conversation, then to every tenth
-  if (count > 3 && count % 10 !== 0) return;
+  // an auto-reply: to the first messages of a conversation, to every tenth, and to what could not be read at first
+  if (count > 3 && count % 10 !== 0 && !wasUnread) return;
   socket.sendMessage(remoteJid, { text: `Recebemos a sua mensagem (${count}).` }).catch(reason => {
     session.context.log.warn({ whatsappId: session.id, error: reason.message }, 'auto-reply failed');
   });

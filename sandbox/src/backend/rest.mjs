@@ -60,9 +60,15 @@ export class RestApi {
   #tokens() {
     const { secret, tokenSeconds, adminEmail } = this.options;
     const user = { id: 1, name: 'Admin', email: adminEmail, profile: 'admin', companyId: 1, super: true };
-    const token = jwt.sign({ username: user.name, profile: user.profile, id: user.id, companyId: 1 }, secret, { expiresIn: tokenSeconds });
+    const token = jwt.sign({ username: user.name, profile: user.profile, id: user.id, companyId: 1 }, secret, {
+      expiresIn: tokenSeconds,
+    });
     const refresh = jwt.sign({ id: user.id, refresh: true }, secret, { expiresIn: REFRESH_SECONDS });
-    return new Reply(200, { token, user }, { 'set-cookie': `jrt=${refresh}; Path=/; HttpOnly; Max-Age=${REFRESH_SECONDS}` });
+    return new Reply(
+      200,
+      { token, user },
+      { 'set-cookie': `jrt=${refresh}; Path=/; HttpOnly; Max-Age=${REFRESH_SECONDS}` },
+    );
   }
 
   #refresh(cookie = '') {

@@ -24,7 +24,16 @@ export class WhatsAppSession {
   /** @returns {object} the row as the API shows it, without creds */
   toJSON() {
     const { id, name, status, qrcode, updatedAt } = this;
-    return { id, name, status, qrcode, isDefault: id === this.context.defaultId, updatedAt, companyId: 1, channel: 'whatsapp' };
+    return {
+      id,
+      name,
+      status,
+      qrcode,
+      isDefault: id === this.context.defaultId,
+      updatedAt,
+      companyId: 1,
+      channel: 'whatsapp',
+    };
   }
 
   /** @param {'opening'|'qrcode'|'connected'|'pending'|'disconnected'} phase */
@@ -36,7 +45,9 @@ export class WhatsAppSession {
     this.context.report('status', { session: this.id, phase, status: this.status, qr: qrcode });
     this.context.table
       ?.saveStatus(this.id, this.status, phase === 'connected')
-      ?.catch(error => this.context.log.error({ whatsappId: this.id, error: error.message }, 'status could not be saved'));
+      ?.catch(error =>
+        this.context.log.error({ whatsappId: this.id, error: error.message }, 'status could not be saved'),
+      );
   }
 
   /** Starts a socket beside whatever runs already: nothing here looks whether one is alive. */
@@ -50,19 +61,24 @@ export class WhatsAppSession {
 
   /** Closes every socket of the session; creds and keys stay. */
   async stop() {
-    await Promise.all([...this.runs].map(run => run.stop()));
+    await this.#closeSockets();
     this.freeLeak();
     this.setStatus('disconnected');
   }
 
   /** WhatsApp says that this device is gone: so do its creds and keys. */
   async forgetDevice() {
-    await Promise.all([...this.runs].map(run => run.stop()));
+    await this.#closeSockets();
     await this.context.store.wipe(this.id);
     this.context.store.history(this.id).clear();
     await this.context.table?.saveCreds(this.id, null);
     this.freeLeak();
     this.setStatus('disconnected');
+  }
+
+  async #closeSockets() {
+    await Promise.all([...this.runs].map(run => run.stop()));
+    await this.context.store.quiet(this.id);
   }
 
   failed(error) {

@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-const WORDS = { opening: 'OPENING', qrcode: 'qrcode', connected: 'CONNECTED', pending: 'PENDING', disconnected: 'DISCONNECTED' };
+const WORDS = {
+  opening: 'OPENING',
+  qrcode: 'qrcode',
+  connected: 'CONNECTED',
+  pending: 'PENDING',
+  disconnected: 'DISCONNECTED',
+};
 
 const DEFAULTS = {
   data_dir: undefined,
@@ -33,14 +39,24 @@ const CHECKS = {
   api_port: [isPort, 'a port, 0 for any'],
   control_port: [isPort, 'a port, 0 for any'],
   wa_port: [isPort, 'a port, 0 for any'],
-  sessions: [value => Array.isArray(value) && value.length > 0 && new Set(value).size === value.length && value.every(isWhole(1, 999_999)), 'a list of different ids from 1 to 999999'],
+  sessions: [
+    value =>
+      Array.isArray(value) &&
+      value.length > 0 &&
+      new Set(value).size === value.length &&
+      value.every(isWhole(1, 999_999)),
+    'a list of different ids from 1 to 999999',
+  ],
   peers_per_session: [isWhole(1, 40), 'a whole number from 1 to 40'],
   message_interval_ms: [value => value === 0 || isWhole(20, 3_600_000)(value), '0 or milliseconds from 20'],
   store: [value => ['files', 'redis'].includes(value), '"files" or "redis"'],
   session_path: [isText, 'a folder'],
   redis_url: [value => value === undefined || isText(value), 'a redis:// URL'],
   creds_table: [isCredsTable, 'null or an object with database_url, table, id_column and creds_column'],
-  status_words: [value => value && Object.keys(value).every(key => key in WORDS && isText(value[key])), `an object with some of ${Object.keys(WORDS).join(', ')}`],
+  status_words: [
+    value => value && Object.keys(value).every(key => key in WORDS && isText(value[key])),
+    `an object with some of ${Object.keys(WORDS).join(', ')}`,
+  ],
   admin_email: [isText, 'a text'],
   admin_password: [isText, 'a text'],
   token_seconds: [isWhole(1, 86_400), 'seconds from 1'],
@@ -58,9 +74,10 @@ function isCredsTable(value) {
  * @throws {Error} one sentence that names the key
  */
 export function loadConfig(file) {
-  const given = JSON.parse(readFileSync(file, 'utf8'));
+  const given = parse(file, readFileSync(file, 'utf8'));
   const unknown = Object.keys(given).filter(key => !(key in DEFAULTS));
-  if (unknown.length > 0) throw new Error(`${file}: unknown key ${unknown[0]}; known are ${Object.keys(DEFAULTS).join(', ')}`);
+  if (unknown.length > 0)
+    throw new Error(`${file}: unknown key ${unknown[0]}; known are ${Object.keys(DEFAULTS).join(', ')}`);
   const config = { ...DEFAULTS, ...given };
   config.log_dir ??= isText(config.data_dir) ? path.join(config.data_dir, 'logs') : '';
   config.session_path ??= isText(config.data_dir) ? path.join(config.data_dir, 'sessions') : '';
@@ -70,4 +87,16 @@ export function loadConfig(file) {
   if (config.store === 'redis' && !config.redis_url) throw new Error(`${file}: store "redis" needs redis_url`);
   config.status_words = { ...WORDS, ...config.status_words };
   return config;
+}
+
+function parse(file, text) {
+  let given;
+  try {
+    given = JSON.parse(text);
+  } catch {
+    throw new Error(`${file} is not JSON`);
+  }
+  if (given === null || typeof given !== 'object' || Array.isArray(given))
+    throw new Error(`${file} is not a JSON object`);
+  return given;
 }

@@ -25,15 +25,27 @@ export class ControlApi {
         ['GET', /^\/control\/faults$/, () => listFaults()],
         ['GET', /^\/control\/sessions$/, () => this.#all()],
         ['GET', /^\/control\/sessions\/(\d+)$/, one(id => this.#show(id))],
-        ['GET', /^\/control\/sessions\/(\d+)\/messages$/, one((id, { query }) => this.supervisor.ledger.of(id).since(Number(query.get('since') ?? 0)))],
-        ['GET', /^\/control\/sessions\/(\d+)\/peers$/, one(id => this.supervisor.wa.request('inspect', { session: id }))],
+        [
+          'GET',
+          /^\/control\/sessions\/(\d+)\/messages$/,
+          one((id, { query }) => this.supervisor.ledger.of(id).since(Number(query.get('since') ?? 0))),
+        ],
+        [
+          'GET',
+          /^\/control\/sessions\/(\d+)\/peers$/,
+          one(id => this.supervisor.wa.request('inspect', { session: id })),
+        ],
         ['POST', /^\/control\/touched\/reset$/, () => this.#reset()],
         ['POST', /^\/control\/sessions\/(\d+)\/send$/, one((id, { body }) => this.#send(id, body))],
         ['POST', /^\/control\/sessions\/(\d+)\/newcomers$/, one((id, { body }) => this.#newcomers(id, body))],
         ['POST', /^\/control\/sessions\/(\d+)\/traffic$/, one((id, { body }) => this.#traffic(id, body))],
         ['POST', /^\/control\/sessions\/(\d+)\/scan$/, one(id => this.supervisor.scan(id))],
         ['POST', /^\/control\/sessions\/(\d+)\/fault$/, one((id, { body }) => this.#fault(id, body))],
-        ['POST', /^\/control\/sessions\/(\d+)\/clear$/, one(id => this.supervisor.wa.request('clear', { session: id }))],
+        [
+          'POST',
+          /^\/control\/sessions\/(\d+)\/clear$/,
+          one(id => this.supervisor.wa.request('clear', { session: id })),
+        ],
         ['POST', /^\/control\/api\/fault$/, ({ body }) => this.#apiFault(body)],
         ['POST', /^\/control\/crash$/, () => this.#crash()],
       ],
@@ -87,17 +99,20 @@ export class ControlApi {
   }
 
   #send(session, { count = 1, peer, group = false }) {
-    if (!Number.isInteger(count) || count < 1 || count > 10_000) throw withCode('count must be a whole number from 1 to 10000', 400);
+    if (!Number.isInteger(count) || count < 1 || count > 10_000)
+      throw withCode('count must be a whole number from 1 to 10000', 400);
     return this.supervisor.wa.request('send', { session, count, peer, group: group === true });
   }
 
   #newcomers(session, { count = 1 }) {
-    if (!Number.isInteger(count) || count < 1 || count > 10) throw withCode('count must be a whole number from 1 to 10', 400);
+    if (!Number.isInteger(count) || count < 1 || count > 10)
+      throw withCode('count must be a whole number from 1 to 10', 400);
     return this.supervisor.wa.request('newcomers', { session, policy: 'phone', peers: count });
   }
 
   #traffic(session, { interval_ms: intervalMs }) {
-    if (!Number.isInteger(intervalMs) || intervalMs < 0) throw withCode('interval_ms must be 0 or a whole number of milliseconds', 400);
+    if (!Number.isInteger(intervalMs) || intervalMs < 0)
+      throw withCode('interval_ms must be 0 or a whole number of milliseconds', 400);
     return this.supervisor.wa.request('traffic', { session, intervalMs });
   }
 
@@ -106,7 +121,12 @@ export class ControlApi {
     if (!entry) throw withCode(`no such fault: ${fault}; there are ${Object.keys(FAULTS).join(', ')}`, 400);
     if (!Number.isInteger(peers) || peers < 1) throw withCode('peers must be a whole number from 1', 400);
     const at = now();
-    await this.supervisor.applyFault(session, fault, { ...entry, peers: Math.min(peers, this.supervisor.config.peers_per_session) }, options);
+    await this.supervisor.applyFault(
+      session,
+      fault,
+      { ...entry, peers: Math.min(peers, this.supervisor.config.peers_per_session) },
+      options,
+    );
     return { fault, session, at };
   }
 

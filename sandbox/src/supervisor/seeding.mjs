@@ -13,9 +13,11 @@ export async function seed(supervisor) {
   const deadline = Date.now() + DEADLINE_MS;
   for (const id of config.sessions) {
     while (!(await isSeeded(supervisor, id))) {
-      if (Date.now() > deadline) throw new Error(`session ${id} was not ready within ${DEADLINE_MS / 1000} s; see ${config.log_dir}`);
+      if (Date.now() > deadline)
+        throw new Error(`session ${id} was not ready within ${DEADLINE_MS / 1000} s; see ${config.log_dir}`);
       // with the traffic off, the conversations still have to begin
-      if (config.message_interval_ms === 0) await supervisor.wa.request('send', { session: id, count: config.peers_per_session }).catch(() => {});
+      if (config.message_interval_ms === 0)
+        await supervisor.wa.request('send', { session: id, count: config.peers_per_session }).catch(() => {});
       await new Promise(resolve => setTimeout(resolve, POLL_MS));
     }
   }

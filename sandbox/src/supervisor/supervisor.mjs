@@ -10,7 +10,7 @@ import { LogFile } from './log-file.mjs';
 import { seed } from './seeding.mjs';
 
 const RESTART_MS = 1_000;
-const GROUP_MS = 10_000;
+const CONDITION_MS = 15_000;
 const WA = new URL('../wa/main.mjs', import.meta.url);
 const BACKEND = new URL('../backend/main.mjs', import.meta.url);
 
@@ -37,12 +37,18 @@ export class Supervisor {
     const log = name => new LogFile(path.join(config.log_dir, name));
     this.logs = { out: log('backend.out.log'), err: log('backend.err.log'), wa: log('wa-server.log') };
     this.wa = new Child({
-      name: 'wa-server', module: WA, out: this.logs.wa, err: this.logs.wa,
+      name: 'wa-server',
+      module: WA,
+      out: this.logs.wa,
+      err: this.logs.wa,
       onEvent: (event, data) => this.ledger.record(event, data),
       onExit: (code, signal) => this.onFatal(`wa-server ended (${signal ?? code}); see ${this.logs.wa.file}`),
     });
     this.waInfo = await this.wa.request('start', {
-      port: config.wa_port, sessions: config.sessions, peers: config.peers_per_session, intervalMs: config.message_interval_ms,
+      port: config.wa_port,
+      sessions: config.sessions,
+      peers: config.peers_per_session,
+      intervalMs: config.message_interval_ms,
     });
     this.control = await new ControlApi(this).listen(config.control_port);
     await this.#startBackend(true);
@@ -73,7 +79,7 @@ export class Supervisor {
   }
 
   backendState(session) {
-    return this.backend.request('state', { session }, 5_000);
+    return this.backend.request('state', { session });
   }
 
   /** A person scans the QR that the session shows. */
@@ -85,10 +91,16 @@ export class Supervisor {
   }
 
   /** @param {object} entry of the catalogue, with the number of peers */
-  async applyFault(session, fault, { side, policy, newcomers, inGroup, peers }, { until = 'restart', stage = 'handshake', mb }) {
+  async applyFault(
+    session,
+    fault,
+    { side, policy, newcomers, inGroup, breaksRecords, peers },
+    { until = 'restart', stage = 'handshake', mb },
+  ) {
     if (!['restart', 'cleared'].includes(until)) throw withCode('until must be "restart" or "cleared"', 400);
     if (!['handshake', 'login'].includes(stage)) throw withCode('stage must be "handshake" or "login"', 400);
     if (side === 'process') return this.backend.request('crash');
+    if (breaksRecords) await this.#untilAnswered(session, peers);
     // the peers' habits first: nothing must be mended between the two
     if (policy && !newcomers) await this.wa.request('policy', { session, policy, peers });
     if (side === 'server') {
@@ -100,20 +112,32 @@ export class Supervisor {
     if (newcomers) await this.wa.request('newcomers', { session, policy, peers });
   }
 
+  /**
+   * Waits until each peer has had an answer in its session. Before that it sends pre-key messages, and a record that does
+   * not know their session fails with Invalid PreKey ID.
+   */
+  #untilAnswered(session, peers) {
+    return until(
+      () => this.wa.request('areAnswered', { session, peers }),
+      'the peers have had no answer yet; is the session well?',
+    );
+  }
+
   /** Waits until the backend has the sender keys of the group: before that there is nothing to break. */
   async #openGroup(session, peers) {
     const { ids } = await this.wa.request('openGroup', { session, peers });
-    const deadline = Date.now() + GROUP_MS;
-    while (!ids.every(id => this.ledger.of(session).isDecrypted(id))) {
-      if (Date.now() > deadline) throw withCode('the messages to the group have not been read; is the session well?', 409);
-      await new Promise(resolve => setTimeout(resolve, 50));
-    }
+    const isRead = () => ids.every(id => this.ledger.of(session).isDecrypted(id));
+    await until(isRead, 'the messages to the group have not been read; is the session well?');
   }
 
   async #startBackend(startAll) {
     const { config } = this;
     this.backend = new Child({
-      name: 'backend', module: BACKEND, out: this.logs.out, err: this.logs.err, execArgv: ['--expose-gc'],
+      name: 'backend',
+      module: BACKEND,
+      out: this.logs.out,
+      err: this.logs.err,
+      execArgv: ['--expose-gc'],
       onEvent: (event, data) => this.#backendEvent(event, data),
       onExit: () => this.#backendDied(),
     });
@@ -129,7 +153,12 @@ export class Supervisor {
       waPort: this.waInfo.port,
       rootPublicKey: this.waInfo.rootPublicKey,
       apiPort: this.apiPort,
-      auth: { secret: this.secret, tokenSeconds: config.token_seconds, adminEmail: config.admin_email, adminPassword: config.admin_password },
+      auth: {
+        secret: this.secret,
+        tokenSeconds: config.token_seconds,
+        adminEmail: config.admin_email,
+        adminPassword: config.admin_password,
+      },
     });
     this.apiPort = port;
   }
@@ -170,8 +199,21 @@ export class Supervisor {
   /** The stand-in starts without accounts, so that sessions of an earlier run could only be refused by it. */
   async #refuseLeftovers() {
     for (const id of this.config.sessions) {
-      if ((await this.storeNames(id)).length === 0) continue;
-      throw new Error(`session ${id} has auth state already in the ${this.config.store} store: use a new data_dir, or empty the store`);
+      const names = await this.storeNames(id).catch(error => {
+        throw new Error(`the ${this.config.store} store cannot be read: ${error.message}`);
+      });
+      if (names.length === 0) continue;
+      throw new Error(
+        `session ${id} has auth state already in the ${this.config.store} store: use a new data_dir, or empty the store`,
+      );
     }
+  }
+}
+
+async function until(condition, complaint) {
+  const deadline = Date.now() + CONDITION_MS;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw withCode(complaint, 409);
+    await new Promise(resolve => setTimeout(resolve, 50));
   }
 }

@@ -90,6 +90,10 @@ export class Account {
 
 /** Parses the text of a Baileys QR. @param {string} qr @returns {{ref: string, noiseKey: string, identity: Buffer, advSecret: Buffer}} */
 export function parseQr(qr) {
-  const [ref, noiseKey, identity, advSecret] = qr.split(/[?#]/).at(-1).split(',').map(part => part.trim());
+  const [ref, noiseKey, identity, advSecret] = qr
+    .split(/[?#]/)
+    .at(-1)
+    .split(',')
+    .map(part => part.trim());
   return { ref, noiseKey, identity: Buffer.from(identity, 'base64'), advSecret: Buffer.from(advSecret, 'base64') };
 }

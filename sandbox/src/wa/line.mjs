@@ -41,17 +41,25 @@ export class Line {
     connection.once('closed', () => {
       if (this.connection === connection) this.connection = undefined;
     });
-    connection.on('node', node => void this.#node(connection, node).catch(error => this.log(`session ${this.session}: ${error.message}`)));
+    connection.on(
+      'node',
+      node => void this.#node(connection, node).catch(error => this.log(`session ${this.session}: ${error.message}`)),
+    );
     connection.send({
       tag: 'success',
-      attrs: { t: String(Math.floor(Date.now() / 1000)), location: 'cln', lid: `${this.account.lid}:${this.device.number}@lid` },
+      attrs: {
+        t: String(Math.floor(Date.now() / 1000)),
+        location: 'cln',
+        lid: `${this.account.lid}:${this.device.number}@lid`,
+      },
     });
     this.log(`session ${this.session} logged in, ${this.held.length} messages waiting`);
   }
 
   async #node(connection, node) {
     if (connection.silent) return;
-    if (node.tag === 'iq' && (node.attrs.type === 'get' || node.attrs.type === 'set')) return this.#query(connection, node);
+    if (node.tag === 'iq' && (node.attrs.type === 'get' || node.attrs.type === 'set'))
+      return this.#query(connection, node);
     if (connection.mute) return;
     if (node.tag === 'receipt' && node.attrs.type === 'retry') return handleRetryReceipt(this, node);
     if (node.tag === 'message') return this.#fromClient(connection, node);

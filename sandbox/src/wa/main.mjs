@@ -26,7 +26,19 @@ const lines = new Map();
 const pairing = new Map(); // QR reference -> connection
 const traffic = new Traffic(lines, log);
 
-const channel = new Channel(process, { start, scan, send, fault, clear, policy, newcomers, openGroup, traffic: setTraffic, inspect });
+const channel = new Channel(process, {
+  start,
+  scan,
+  send,
+  fault,
+  clear,
+  policy,
+  areAnswered,
+  newcomers,
+  openGroup,
+  traffic: setTraffic,
+  inspect,
+});
 
 /** @param {{port: number, sessions: number[], peers: number, intervalMs: number}} options */
 async function start({ port, sessions, peers, intervalMs }) {
@@ -81,7 +93,8 @@ async function send({ session, peer, count, group = false }) {
   const line = lineOf(session);
   let sent = 0;
   for (let index = 0; index < count; index++) {
-    if (!(await line.sendFrom(peer ?? index % line.peers.length, group))) throw withCode('the account has no linked device', 409);
+    if (!(await line.sendFrom(peer ?? index % line.peers.length, group)))
+      throw withCode('the account has no linked device', 409);
     sent++;
   }
   return { sent };
@@ -97,6 +110,11 @@ function policy({ session, policy: name, peers }) {
   const line = lineOf(session);
   line.policies = line.policies.map((old, index) => (index < peers ? name : old));
   return {};
+}
+
+function areAnswered({ session, peers }) {
+  const line = lineOf(session);
+  return line.peers.slice(0, peers).every(peer => line.device && peer.isAnswered(line.device));
 }
 
 /** People who have never written to the account begin to. */

@@ -1,6 +1,7 @@
 /** Building and reading the binary nodes of key bundles. */
 import { getBinaryNodeChild, getBinaryNodeChildBuffer, getBinaryNodeChildren } from 'baileys';
 
+/** The server's own address. */
 export const SERVER = 's.whatsapp.net';
 
 const number = (buffer, bytes) => buffer.readUIntBE(0, bytes);

@@ -35,6 +35,6 @@ export class PhoneKeys {
 export class OwnPhone extends PhoneKeys {}
 
 /** @param {Uint8Array} key 33 bytes, with the type byte @returns {Buffer} the 32 bytes that travel in nodes */
-export function raw(key) {
+function raw(key) {
   return Buffer.from(key.length === 33 ? key.subarray(1) : key);
 }

@@ -42,6 +42,12 @@ export class Peer {
     return this.records.get(address(device).toString())?.haveOpenSession() ?? false;
   }
 
+  /** Whether the account has answered in the session that the peer writes in; until then it sends pre-key messages. */
+  isAnswered(device) {
+    const session = this.records.get(address(device).toString())?.getOpenSession();
+    return Boolean(session && !session.pendingPreKey);
+  }
+
   /** Starts a new Signal session from a key bundle. @param {object} bundle 32-byte public keys */
   async startSession(device, bundle) {
     await new SessionBuilder(this.store, address(device)).initOutgoing({
@@ -130,7 +136,11 @@ function typed(key) {
 }
 
 function enc(type, body, retryCount) {
-  return { tag: 'enc', attrs: { v: '2', type, ...(retryCount && { count: String(retryCount) }) }, content: Buffer.from(body) };
+  return {
+    tag: 'enc',
+    attrs: { v: '2', type, ...(retryCount && { count: String(retryCount) }) },
+    content: Buffer.from(body),
+  };
 }
 
 function pad(message) {

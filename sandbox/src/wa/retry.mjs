@@ -4,7 +4,7 @@ import { readRetryReceipt } from './nodes.mjs';
 const MOST_RETRIES = 5;
 const FRESH_KEYS_EVERY_MS = 5_000;
 
-/**
+/*
  * Which retry receipts a peer honours. A phone sends a message again when it is asked to, and starts a new Signal
  * session with whoever asked when the receipt carries a key bundle; a peer with a narrower policy is a phone that no
  * longer does one or the other. Nothing else in the sandbox makes a peer start a new session with a device it knows.
@@ -16,7 +16,6 @@ const FRESH_KEYS_EVERY_MS = 5_000;
  *          message itself is not there any more to be sent again, and bundles are ignored
  * none     none is honoured
  */
-export const POLICIES = ['phone', 'bundles', 'bare', 'none'];
 
 /** @param {import('./line.mjs').Line} line @param {import('baileys').BinaryNode} node a receipt of type `retry` */
 export async function handleRetryReceipt(line, node) {

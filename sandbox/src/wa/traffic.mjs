@@ -14,7 +14,10 @@ export class Traffic {
     this.stops.get(session)?.forEach(stop => stop());
     this.intervals.set(session, intervalMs);
     const { peers } = this.lines.get(session);
-    this.stops.set(session, intervalMs ? peers.map((_, index) => this.#every(session, index, intervalMs, peers.length)) : []);
+    this.stops.set(
+      session,
+      intervalMs ? peers.map((_, index) => this.#every(session, index, intervalMs, peers.length)) : [],
+    );
   }
 
   /** Takes in peers that have come since. */
@@ -23,9 +26,12 @@ export class Traffic {
   }
 
   #every(session, index, intervalMs, peers) {
-    let timer = setTimeout(() => {
-      timer = setInterval(() => this.#tick(session, index), intervalMs);
-    }, (intervalMs * index) / peers);
+    let timer = setTimeout(
+      () => {
+        timer = setInterval(() => this.#tick(session, index), intervalMs);
+      },
+      (intervalMs * index) / peers,
+    );
     return () => clearInterval(timer);
   }
 
