@@ -126,6 +126,8 @@ class Exporter:
                 more |= has_more
                 if events and store.count(events):
                     poller.wake()
+                with store.lock:
+                    store.refresh()
             self._save_if_due()
             if not more:
                 stop.wait(READ_SECONDS)

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from sessionmedic import service_log
 from sessionmedic._version import __version__
 from sessionmedic.errors import SessionMedicError
 
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check_config:
         print(f"{options.config_file}: {len(config.backends)} backends, correct.")
         return 0
-    logging.basicConfig(level=config.log_level, format="[%(asctime)s] [%(levelname)s] %(message)s")
+    service_log.configure(config.log_format, config.log_level)
+    for secret in config.secrets():
+        service_log.register_secret(secret)
     try:
         return _run(config, host, port)
     except SessionMedicError as error:

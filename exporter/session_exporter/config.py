@@ -58,11 +58,18 @@ class ExporterConfig(BaseModel):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     error_patterns: tuple[ErrorPattern, ...] = ()
-    backends: Annotated[tuple[BackendConfig, ...], Field(min_length=1)]
+    backends: tuple[BackendConfig, ...]
 
     @property
     def limits(self) -> Limits:
         return Limits(self.corrupted_errors, self.window_seconds, self.stuck_seconds)
+
+    def secrets(self) -> list[str]:
+        """What must never be logged."""
+        found = [self.redis_url.get_secret_value()]
+        for backend in self.backends:
+            found += [backend.auth.password, backend.auth.token, backend.redis_url, backend.database_url]
+        return [secret for secret in found if secret]
 
 
 def load(path: str | Path, environ: Mapping[str, str] | None = None) -> ExporterConfig:
@@ -165,6 +172,8 @@ def _complete(backend: BackendConfig, config: ExporterConfig, env: Mapping[str, 
 
 
 def _check_together(config: ExporterConfig) -> None:
+    if not config.backends:
+        raise ConfigError("backends is empty.", "List at least one backend.")
     names: set[str] = set()
     paths: dict[str, str] = {}
     for backend in config.backends:

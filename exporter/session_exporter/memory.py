@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from sessionmedic.service_log import MEMORY
+
 from .store import BackendStore
 
 # They listen for somebody else: their memory says nothing of the backend.
@@ -103,7 +105,11 @@ class MemoryWatch:
         try:
             listening = listeners()
         except (psutil.Error, OSError) as error:
-            _log.warning("Listening sockets cannot be seen (%s): memory is not known.", type(error).__name__)
+            _log.warning(
+                "Listening sockets cannot be seen (%s): memory is not known.",
+                type(error).__name__,
+                extra={"category": MEMORY},
+            )
             listening = {}
         for store, url in self._backends:
             found = measure(url, listening)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from sessionmedic.backends.base import Backend
 from sessionmedic.errors import SessionMedicError, UnknownSession
 from sessionmedic.models import StateGroup
+from sessionmedic.service_log import HEALTH
 
 from .config import PollConfig
 from .store import BackendStore
@@ -167,7 +168,7 @@ class BackendPoller:
         except SessionMedicError as error:
             problem = error.message
             if tier == "connection" and (not self._failing or problem != self._store.problem):
-                _log.error("Backend %s cannot be read: %s", self._store.name, error)
+                _log.error("Backend %s cannot be read: %s", self._store.name, error, extra={"category": HEALTH})
         except Exception:
             # An adapter that stumbles over an answer must not end the thread that watches its backend.
             problem = "The check failed unexpectedly; see the exporter's log."
@@ -185,7 +186,7 @@ class BackendPoller:
         if problem is not None:
             self._store.poll_failed(problem)
         elif self._failing:
-            _log.info("Backend %s can be read again.", self._store.name)
+            _log.info("Backend %s can be read again.", self._store.name, extra={"category": HEALTH})
         self._failing = problem is not None
 
 

@@ -11,6 +11,7 @@ from sessionmedic.logs.correlate import CryptoError
 from sessionmedic.models import (
     FLAP_SECONDS,
     ConnectionState,
+    Health,
     HealthState,
     Session,
     StateGroup,
@@ -43,6 +44,7 @@ class SessionSeries:
         "messages",
         "observed_at",
         "recent",
+        "reason",
         "reconnects",
         "spell",
         "window",
@@ -63,7 +65,9 @@ class SessionSeries:
         self.memory_bytes: int | None = None
         self.window = ErrorWindow(limits.window_seconds)
         self.recent = 0
-        self.health = HealthState.UNKNOWN
+        # None until it is judged for the first time.
+        self.health: HealthState | None = None
+        self.reason = ""
 
     @property
     def state(self) -> ConnectionState:
@@ -113,11 +117,11 @@ class SessionSeries:
         """Work out health and recent errors at ``now``; whether one of them changed."""
         recent = self.window.count(now)
         if self.listed is None or self.spell is None:
-            health = HealthState.NOT_FOUND
+            verdict = Health(HealthState.NOT_FOUND, "its backend does not list it")
         else:
-            health = classify(self.listed.state, self.spell, recent, now, limits, self.answering).state
-        changed = health is not self.health or recent != self.recent
-        self.health, self.recent = health, recent
+            verdict = classify(self.listed.state, self.spell, recent, now, limits, self.answering)
+        changed = verdict.state is not self.health or recent != self.recent
+        self.health, self.reason, self.recent = verdict.state, verdict.reason, recent
         return changed
 
     def to_json(self) -> dict[str, Any]:

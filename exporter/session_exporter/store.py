@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,13 +12,16 @@ from typing import Any
 from sessionmedic.health import Limits
 from sessionmedic.logs.correlate import CryptoError
 from sessionmedic.logs.reader import Event, MessagesReceived
-from sessionmedic.models import Session, StateGroup
+from sessionmedic.models import HealthState, Session, StateGroup
+from sessionmedic.service_log import HEALTH, RECONNECT
 
 from .series import SessionSeries
 
 # Ids that only logs name: more than this a backend has not got, and each costs series.
 MAX_UNLISTED = 1000
 CHUNK_SESSIONS = 64
+
+_log = logging.getLogger(__name__)
 
 
 class Aspect(IntFlag):
@@ -189,7 +193,9 @@ class BackendStore:
             session.enabled,
         ):
             changed |= Aspect.IDENTITY
-        self.urgent |= reconnects != series.reconnects
+        if reconnects != series.reconnects:
+            self.urgent = True
+            _log.info("%s: connected again", self.name, extra={"category": RECONNECT, "session": session.id})
         self._touch(series, changed)
 
     def _not_listed(self, series: SessionSeries, now: float) -> None:
@@ -249,12 +255,35 @@ class BackendStore:
             self._shown_readable = readable
             for chunk in self.chunks:
                 chunk.changed = Aspect.ALL
+        if not readable:
+            # Neither shown nor known: a session that was not asked for is not missing.
+            return False
         for series in list(self._to_judge):
+            before = series.health
             if series.judge(now, self.limits):
                 self._chunk_of[series.id].changed |= Aspect.HEALTH
+                self._tell_health(series, before)
             if not series.changes_with_time:
                 self._to_judge.discard(series)
-        return readable
+        return True
+
+    def _tell_health(self, series: SessionSeries, before: HealthState | None) -> None:
+        # At the first look ten thousand healthy sessions are no event.
+        if (
+            series.health is None
+            or before is series.health
+            or (before is None and series.health is HealthState.HEALTHY)
+        ):
+            return
+        was = f"{before.value} -> " if before is not None else ""
+        _log.info(
+            "%s: %s%s (%s)",
+            self.name,
+            was,
+            series.health.value,
+            series.reason,
+            extra={"category": HEALTH, "session": series.id},
+        )
 
     # -- persistence --------------------------------------------------------------------------------------------
 

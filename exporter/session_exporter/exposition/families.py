@@ -68,7 +68,8 @@ _NO_ERRORS = "".join(f'whatsapp_session_errors_total{{{_LABELS},kind="{kind}"}} 
 
 
 def _health(series: SessionSeries, readable: bool) -> str:
-    return _HEALTH[series.health.value if readable else "unknown"].replace(_LABELS, series.labels)
+    state = series.health.value if readable and series.health is not None else "unknown"
+    return _HEALTH[state].replace(_LABELS, series.labels)
 
 
 def _connection(series: SessionSeries, readable: bool) -> str:
