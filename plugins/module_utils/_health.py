@@ -46,7 +46,9 @@ def survey(
         evidence = Evidence(max(began - limits.window_seconds, verified.get(name, 0.0)))
         evidence.add(name, events.get(name, ()))
         evidence.logs_readable = tail.readable
-        health = classify(session.state, spells[name], evidence.total, now, limits)
+        session = evidence.explain(session)
+        spell = spells[name].observe(session.state, now)
+        health = classify(session.state, spell, evidence.total, now, limits)
         if health.healthy and config.log_sources and not tail.readable:
             health = Health(HealthState.UNKNOWN, "connected, but its logs cannot be read")
         examinations.append(Examination(session, health, evidence))

@@ -97,11 +97,11 @@ def test_a_backup_restores_to_a_working_login(ward: Ward) -> None:
     """The restore strategy with no table: the newest good backup gives the creds back."""
     backed = ward.fix("-e", "id=44", "-e", "strategy=regenerate", "-e", "force=true")
     assert backed.row(44)["outcome"] == "recovered", backed.text[-4000:]
-    (ward.stack.backups / "credentials.sqlite3").rename(ward.stack.backups / "credentials.away")
+    (ward.stack.backups / "credentials+sandbox.sqlite3").rename(ward.stack.backups / "credentials.away")
     try:
         ward.sandbox.break_session(44, "creds_lost")
         run = ward.fix("-e", "id=44", "-e", "strategy=restore")
         assert run.row(44)["outcome"] == "recovered", run.text[-4000:]
         assert ward.decrypts(44)
     finally:
-        (ward.stack.backups / "credentials.away").replace(ward.stack.backups / "credentials.sqlite3")
+        (ward.stack.backups / "credentials.away").replace(ward.stack.backups / "credentials+sandbox.sqlite3")

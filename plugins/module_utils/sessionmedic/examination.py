@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable
 
 from .backends.base import Backend
@@ -12,9 +12,9 @@ from .config import BackendConfig
 from .errors import BackendAnswerError, BackendUnavailable, UnknownSession
 from .health import DEFAULT_LIMITS, Limits, classify
 from .logs.correlate import CryptoError
-from .logs.reader import Event, MessagesReceived
+from .logs.reader import ConnectionChanged, Event, MessagesReceived
 from .logs.tail import LogTail
-from .models import TERMINAL, ConnectionState, Health, HealthState, Session, StateGroup, new_spell
+from .models import TERMINAL, ConnectionState, Health, HealthState, Session, StateGroup, explained, new_spell
 
 POLL_SECONDS = 1.0
 
@@ -26,6 +26,7 @@ class Evidence:
     :ivar errors: kind to number of messages that failed.
     :ivar peers: failing peers' addresses to number of failures.
     :ivar decrypted: messages decrypted; None where no source counts them.
+    :ivar close_code: Baileys' reason of the last close, also an older one; None while or when it was opened after.
     """
 
     since: float
@@ -34,6 +35,7 @@ class Evidence:
     decrypted: int | None = None
     last_error_at: float | None = None
     last_message_at: float | None = None
+    close_code: int | None = None
     logs_readable: bool = False
 
     @property
@@ -45,7 +47,10 @@ class Evidence:
         for event in events:
             if event.session != session:
                 continue
-            if isinstance(event, MessagesReceived):
+            if isinstance(event, ConnectionChanged):
+                if event.word != "connecting":
+                    self.close_code = event.code
+            elif isinstance(event, MessagesReceived):
                 # That a source counts at all is known from any such line, also an old one.
                 self.decrypted = self.decrypted or 0
                 if event.at >= self.since:
@@ -53,6 +58,10 @@ class Evidence:
                     self.last_message_at = max(event.at, self.last_message_at or 0.0)
             elif event.at >= self.since and (event.sent_at is None or event.sent_at >= int(self.since)):
                 self._add_error(event)
+
+    def explain(self, session: Session) -> Session:
+        """``session`` with what the log tells of why it is disconnected."""
+        return replace(session, state=explained(session.state, self.close_code))
 
     def _add_error(self, event: CryptoError) -> None:
         self.errors[event.kind] = self.errors.get(event.kind, 0) + 1
@@ -124,14 +133,14 @@ def examine(
     now = clock.now()
     evidence = read_evidence(config, session, max(now - limits.window_seconds, verified_at), now)
     try:
-        found = backend.get_session(session)
+        found = evidence.explain(backend.get_session(session))
     except UnknownSession as error:
         return Examination(None, Health(HealthState.NOT_FOUND, error.message), evidence)
     spell = new_spell(found.state, now)
     while spell.group is StateGroup.TRANSITORY and now - spell.since <= limits.stuck_seconds:
         clock.sleep(POLL_SECONDS)
         now = clock.now()
-        found = backend.get_session(session)
+        found = evidence.explain(backend.get_session(session))
         spell = spell.observe(found.state, now)
     health = classify(found.state, spell, evidence.total, now, limits)
     if health.healthy and config.log_sources and not evidence.logs_readable:
@@ -166,7 +175,7 @@ def verify(
         evidence.add(session, tail.read(now))
         evidence.logs_readable = tail.readable
         try:
-            found = backend.get_session(session)
+            found = evidence.explain(backend.get_session(session))
             word = found.raw_state or found.state.value
             if found.state in TERMINAL or found.state is ConnectionState.QR_REQUIRED:
                 return Verification(False, f"the session is now {word}", False, now - began, evidence)

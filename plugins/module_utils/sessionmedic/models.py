@@ -57,6 +57,10 @@ TRANSITORY = frozenset(
 # Never reconnected by a remedy: another login would be refused, or would harm the account.
 TERMINAL = frozenset({ConnectionState.CONFLICT, ConnectionState.LOGGED_OUT, ConnectionState.BANNED})
 
+# Baileys' DisconnectReason (facts: auth_folder.txt) of closes after which the backend gives up, and shows the same
+# "disconnected" as for any other.
+CLOSE_CODES = {401: ConnectionState.LOGGED_OUT, 403: ConnectionState.BANNED, 440: ConnectionState.CONFLICT}
+
 # A close between two tries belongs to the tries (ticketz flaps OPENING and PENDING about every 2 s).
 FLAP_SECONDS = 60.0
 
@@ -130,6 +134,13 @@ def group_of(state: ConnectionState, seconds_since_transitory: float | None = No
     if seconds_since_transitory is not None and seconds_since_transitory <= FLAP_SECONDS:
         return StateGroup.TRANSITORY
     return StateGroup.DOWN
+
+
+def explained(state: ConnectionState, close_code: int | None) -> ConnectionState:
+    """``state``, or why it is disconnected, by the code of the last close that the log tells."""
+    if state in (ConnectionState.DISCONNECTED, ConnectionState.AUTH_FAILURE) and close_code is not None:
+        return CLOSE_CODES.get(close_code, state)
+    return state
 
 
 def new_spell(state: ConnectionState, now: float) -> StateSpell:

@@ -71,6 +71,9 @@ class World:
             msg="failed to decrypt message",
         )
 
+    def connection(self, word: str, code: "int | None" = None) -> None:
+        self._write(whatsappId=26, statusCode=code, msg=f"Socket loja-26 Connection Update {word}")
+
     def receive(self, number: int, session: int = 26) -> None:
         self._write(whatsappId=session, received=number, msg="messages received")
 
@@ -127,6 +130,25 @@ def test_a_transitory_state_is_watched_before_it_is_called_stuck(world: World) -
 def test_a_session_that_does_not_exist(world: World) -> None:
     found = examine(Backend(UnknownSession("no")), world.config, "99", clock=world.clock)
     assert (found.health.state, found.session) == (HealthState.NOT_FOUND, None)
+
+
+def test_a_disconnected_session_that_was_logged_out_is_terminal(world: World) -> None:
+    backend = Backend(State.DISCONNECTED)
+    world.connection("close", 401)
+    found = examine(backend, world.config, "26", clock=world.clock)
+    assert (found.state, found.health.state) == (State.LOGGED_OUT, HealthState.DISCONNECTED)
+    world.connection("connecting")
+    assert examine(backend, world.config, "26", clock=world.clock).state is State.LOGGED_OUT
+    world.connection("open")
+    world.connection("close", 408)
+    assert examine(backend, world.config, "26", clock=world.clock).state is State.DISCONNECTED
+
+
+def test_a_logout_while_verifying_ends_the_wait(world: World) -> None:
+    world.happen = lambda: world.connection("close", 401)
+    backend = Backend(State.CONNECTING, State.CONNECTING, State.DISCONNECTED)
+    result = verify(backend, world.config, "26", NOW, 5, 60, world.clock)
+    assert not result.ok and result.seconds <= 3
 
 
 def test_without_readable_logs_nothing_is_called_healthy(world: World) -> None:

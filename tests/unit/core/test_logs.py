@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sessionmedic.config import BackendConfig, ErrorPattern, LogSource
 from sessionmedic.logs.correlate import CryptoError
-from sessionmedic.logs.reader import Event, LogReader, MessagesReceived
+from sessionmedic.logs.reader import ConnectionChanged, Event, LogReader, MessagesReceived
 
 RECORDINGS = Path(__file__).parents[2] / "data/baileys-7"
 
@@ -202,6 +202,32 @@ def test_a_session_name_that_is_no_name_is_not_taken() -> None:
 def test_messages_are_counted_where_a_source_counts_them() -> None:
     data = pino(whatsappId=26, received=20, msg="[wbotMessageListener] messages received")
     assert read(LogReader(config(LogSource("x"))), [(0, data)]) == [MessagesReceived("26", 20, 1_795_222_384.0)]
+
+
+def test_the_reason_of_a_close_is_read_where_the_line_names_the_session() -> None:
+    data = pino(whatsappId=26, statusCode=401, msg="Socket loja-26 Connection Update close")
+    data += pino(whatsappId=26, msg="Socket loja-26 Connection Update open")
+    data += pino(statusCode=401, msg="Socket loja-26 Connection Update close")
+    assert read(LogReader(config(LogSource("x"))), [(0, data)]) == [
+        ConnectionChanged("26", "close", 401, 1_795_222_384.0),
+        ConnectionChanged("26", "open", None, 1_795_222_384.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("jid", "address"),
+    [
+        ("15550001111@s.whatsapp.net", "15550001111.0"),
+        ("15550001111:5@s.whatsapp.net", "15550001111.5"),
+        ("99990003333:2@lid", "99990003333_1.2"),
+        ("120363000000000001@g.us", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_a_jid_becomes_the_address_by_which_records_are_named(jid: str, address: str) -> None:
+    data = pino(whatsappId=26, messageId="3EB0A1", remoteJid=jid, error="Invalid PreKey ID", msg="x")
+    (event,) = read(LogReader(config(LogSource("x"))), [(0, data)])
+    assert isinstance(event, CryptoError) and event.peer == address
 
 
 @pytest.mark.parametrize("fields", [{"received": -1}, {"received": True}, {"received": "20"}, {}])

@@ -1,4 +1,6 @@
-from sessionmedic.models import FLAP_SECONDS, ConnectionState, StateGroup, new_spell
+import pytest
+
+from sessionmedic.models import FLAP_SECONDS, ConnectionState, StateGroup, explained, new_spell
 
 
 def test_flapping_between_connecting_and_closed_is_one_spell() -> None:
@@ -39,3 +41,19 @@ def test_a_connection_ends_the_spell_and_the_next_try_starts_a_new_one() -> None
     assert (spell.group, spell.since) == (StateGroup.CONNECTED, 110.0)
     spell = spell.observe(ConnectionState.CONNECTING, 200.0)
     assert (spell.group, spell.since) == (StateGroup.TRANSITORY, 200.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (401, ConnectionState.LOGGED_OUT),
+        (403, ConnectionState.BANNED),
+        (440, ConnectionState.CONFLICT),
+        (408, ConnectionState.DISCONNECTED),
+        (None, ConnectionState.DISCONNECTED),
+    ],
+)
+def test_the_log_tells_why_a_session_is_disconnected(code: "int | None", state: ConnectionState) -> None:
+    assert explained(ConnectionState.DISCONNECTED, code) is state
+    for other in (ConnectionState.CONNECTED, ConnectionState.CONNECTING, ConnectionState.QR_REQUIRED):
+        assert explained(other, code) is other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -283,3 +284,19 @@ def test_other_files_of_the_folder_stay_at_every_level(tmp_path: Path, storage: 
     for level in auth_names.LEVELS:
         files(tmp_path).purge(level)
     assert {path.name for path in (storage / "26").iterdir()} == OTHERS
+
+
+def test_creds_that_are_being_written_are_read_when_they_are_whole(tmp_path: Path, storage: Path) -> None:
+    path = storage / "26" / "creds.json"
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    writer = threading.Timer(0.15, path.write_bytes, [whole])
+    writer.start()
+    assert files(tmp_path).read_creds() == whole
+    writer.join()
+
+
+@pytest.mark.parametrize("broken", [b"", b'{"noiseKey":'])
+def test_creds_that_stay_broken_are_returned_as_they_are(tmp_path: Path, storage: Path, broken: bytes) -> None:
+    (storage / "26" / "creds.json").write_bytes(broken)
+    assert files(tmp_path).read_creds() == broken

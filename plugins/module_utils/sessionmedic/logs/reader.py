@@ -9,7 +9,7 @@ from typing import Union
 from ..config import BackendConfig
 from ..crypto_errors import LITERALS, Literal
 from .correlate import Correlator, CryptoError
-from .records import CONSOLE_ERROR, CONSOLE_HEAD, COUNT_MARK, Count, RecordParser
+from .records import CONSOLE_ERROR, CONSOLE_HEAD, COUNT_MARK, UPDATE_MARK, Count, RecordParser, Update
 
 # A line longer than this is rubbish or a dump; its head tells all we need.
 MAX_RECORD = 256 * 1024
@@ -27,12 +27,22 @@ class MessagesReceived:
     at: float
 
 
-Event = Union[CryptoError, MessagesReceived]
+@dataclass(frozen=True)
+class ConnectionChanged:
+    """The connection of ``session`` became ``word`` at ``at`` (epoch seconds), of a close with Baileys' reason ``code``."""
+
+    session: str
+    word: str
+    code: int | None
+    at: float
+
+
+Event = Union[CryptoError, MessagesReceived, ConnectionChanged]
 
 
 def needles(literals: Iterable[Literal]) -> tuple[bytes, ...]:
     """The fewest texts to search for: whatever contains another literal is found with it."""
-    texts = {literal.text for literal in literals} | {CONSOLE_ERROR, COUNT_MARK}
+    texts = {literal.text for literal in literals} | {CONSOLE_ERROR, COUNT_MARK, UPDATE_MARK}
     return tuple(sorted(text for text in texts if not any(other != text and other in text for other in texts)))
 
 
@@ -71,6 +81,8 @@ class LogReader:
             record = self._parser.parse(raw)
             if isinstance(record, Count):
                 events.append(MessagesReceived(record.session, record.number, _not_after(record.at, now)))
+            elif isinstance(record, Update):
+                events.append(ConnectionChanged(record.session, record.word, record.code, _not_after(record.at, now)))
             elif record is not None:
                 if record.at is not None:
                     record.at = _not_after(record.at, now)

@@ -17,12 +17,14 @@ ANSI = re.compile(rb"\x1b\[[0-9;]*m")
 # libsignal's queue names its job after the peer's address; the stack is the one place where it always stands.
 _STACK_ADDRESS = re.compile(r"at (?:async )?([0-9A-Za-z_]+\.[0-9]+) \[as awaitable\]")
 _JID = re.compile(r"([0-9A-Za-z_-]+)(?::([0-9]+))?@")
+_DOMAINS = {"s.whatsapp.net": "", "c.us": "", "lid": "_1", "hosted": "_128", "hosted.lid": "_129"}
 _MESSAGE_ID = re.compile(r"\bmessageId['\"]?\s*[:=]\s*['\"]?([A-Za-z0-9_.-]{4,128})")
 # Baileys prints this beside the record of the failure itself.
 COMPANION = "transaction failed, rolling back"
 CONSOLE_HEAD = b"Failed to decrypt message with any known session"
 CONSOLE_ERROR = b"Session error:"
 COUNT_MARK = b"messages received"
+UPDATE_MARK = b"Connection Update"
 
 
 @dataclass
@@ -57,6 +59,19 @@ class Count:
     at: float | None
 
 
+@dataclass
+class Update:
+    """The connection of a session became ``word`` (``open``, ``close``, ``connecting``).
+
+    :param code: Baileys' DisconnectReason of a close, None otherwise.
+    """
+
+    session: str
+    word: str
+    code: int | None
+    at: float | None
+
+
 class RecordParser:
     """Parses the records of one backend.
 
@@ -70,7 +85,7 @@ class RecordParser:
         names = "|".join(re.escape(name) for name in session_fields)
         self._session_text = re.compile(rf"\b(?:{names})['\"]?\s*[:=]\s*['\"]?([A-Za-z0-9][A-Za-z0-9._@-]*)")
 
-    def parse(self, raw: bytes) -> Record | Count | None:
+    def parse(self, raw: bytes) -> Record | Count | Update | None:
         """The record's meaning; None when it is no failure of a message."""
         if raw[:1] == b"{":
             try:
@@ -103,7 +118,7 @@ class RecordParser:
         peer = address.group(1) if address else ""
         return Record(literal.kind, literal.benign, console=True, peer=peer, peer_is_sure=bool(peer))
 
-    def _from_fields(self, fields: Mapping[str, Any]) -> Record | Count | None:
+    def _from_fields(self, fields: Mapping[str, Any]) -> Record | Count | Update | None:
         session = self._session_of(fields)
         at = _epoch(fields.get("time"))
         message = str(fields.get("msg") or "")
@@ -114,6 +129,8 @@ class RecordParser:
             return Count(session, number, at)
         if message.startswith(COMPANION):
             return None
+        if UPDATE_MARK.decode() in message:
+            return _update(fields, session, message, at)
         error = fields.get("err") if isinstance(fields.get("err"), dict) else fields.get("error")
         details = error if isinstance(error, dict) else {}
         stated = [str(details.get(name) or "") for name in ("message", "type", "name")]
@@ -170,12 +187,24 @@ def _safe_name(value: object) -> str:
         return ""
 
 
+def _update(fields: Mapping[str, Any], session: str, message: str, at: float | None) -> Update | None:
+    word = message.rpartition(UPDATE_MARK.decode())[2].strip()
+    code = fields.get("statusCode")
+    if not session or not word:
+        return None
+    return Update(session, word, code if isinstance(code, int) and word == "close" else None, at)
+
+
 def _address(jid: str) -> str:
-    """``15550001111:5@s.whatsapp.net`` as libsignal's address ``15550001111.5``; empty for no jid or a group's."""
+    """``15550001111:5@s.whatsapp.net`` as libsignal's address ``15550001111.5``, a LID's as ``9999_1.5``.
+
+    Empty for no jid or a group's. The domain types are Baileys' own (jidToSignalProtocolAddress).
+    """
     match = _JID.match(jid)
-    if match is None or jid.endswith("@g.us"):
+    domain = _DOMAINS.get(jid.rpartition("@")[2])
+    if match is None or domain is None:
         return ""
-    return f"{match.group(1)}.{match.group(2) or 0}"
+    return f"{match.group(1)}{domain}.{match.group(2) or 0}"
 
 
 def _epoch(value: Any) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from . import auth_names, safe_files
 from .safe_files import Attributes
 
 _MODE = 0o600
+# A write of Baileys takes milliseconds; a file that is really broken costs one wait.
+_READINGS = 5
+_BETWEEN_READINGS = 0.1
 
 
 class SessionFiles:
@@ -189,7 +194,21 @@ class SessionFiles:
         return hashed if any(auth_names.is_hashed(name) for name in names if name != hashed) else plain
 
     def read_creds(self) -> bytes | None:
-        """The credentials as they are, None when there is no such file. :raises StoreError: unreadable, or a link."""
+        """The credentials as they are, None when there is no such file. :raises StoreError: unreadable, or a link.
+
+        Baileys writes the file in place, so a reader may meet it empty or half written: what does not parse is read
+        again until two readings agree.
+        """
+        before: bytes | None = None
+        for _ in range(_READINGS):
+            data = self._read_creds_once()
+            if data is None or data == before or _is_json(data):
+                return data
+            before = data
+            time.sleep(_BETWEEN_READINGS)
+        return before
+
+    def _read_creds_once(self) -> bytes | None:
         with self.opened() as folder:
             name = self._creds_name(folder)
             try:
@@ -238,6 +257,14 @@ def _root(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
 
 
 def _failed(what: str, path: Path, error: OSError) -> StoreError:
