@@ -29,7 +29,7 @@ class MessagesReceived:
 
 @dataclass(frozen=True)
 class ConnectionChanged:
-    """The connection of ``session`` became ``word`` at ``at`` (epoch seconds), of a close with Baileys' reason ``code``."""
+    """The connection of ``session`` became ``word`` at ``at`` (epoch seconds); ``code`` is the reason of a close."""
 
     session: str
     word: str

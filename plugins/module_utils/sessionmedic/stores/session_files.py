@@ -17,7 +17,7 @@ from . import auth_names, safe_files
 from .safe_files import Attributes
 
 _MODE = 0o600
-# A write of Baileys takes milliseconds; a file that is really broken costs one wait.
+# A write of Baileys takes milliseconds; a file that is really broken costs half a second.
 _READINGS = 5
 _BETWEEN_READINGS = 0.1
 
@@ -197,16 +197,14 @@ class SessionFiles:
         """The credentials as they are, None when there is no such file. :raises StoreError: unreadable, or a link.
 
         Baileys writes the file in place, so a reader may meet it empty or half written: what does not parse is read
-        again until two readings agree.
+        again for a moment, and returned as it is when it stays so.
         """
-        before: bytes | None = None
         for _ in range(_READINGS):
             data = self._read_creds_once()
-            if data is None or data == before or _is_json(data):
-                return data
-            before = data
+            if data is None or _is_json(data):
+                break
             time.sleep(_BETWEEN_READINGS)
-        return before
+        return data
 
     def _read_creds_once(self) -> bytes | None:
         with self.opened() as folder:
