@@ -35,7 +35,7 @@ class Endpoint:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._answer(endpoint.get(self.path))
+                self._answer(endpoint.get(self.headers.get("Authorization", "")))
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
@@ -61,7 +61,7 @@ class Endpoint:
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def get(self, path: str) -> str:
+    def get(self, authorization: str) -> str:
         return ""
 
     def post(self, path: str, authorization: str, body: bytes) -> None:
@@ -100,7 +100,7 @@ class Metrics(Endpoint):
                 else:
                     self._series[name] = value
 
-    def get(self, path: str) -> str:
+    def get(self, authorization: str) -> str:
         with self._lock:
             return "".join(f"{name} {value}\n" for name, value in self._series.items())
 
@@ -111,6 +111,11 @@ class Receiver(Endpoint):
     def __init__(self) -> None:
         super().__init__()
         self._received: list[tuple[str, str, dict[str, Any]]] = []
+        self.scraped_with: list[str] = []
+
+    def get(self, authorization: str) -> str:
+        self.scraped_with.append(authorization)
+        return ""
 
     def post(self, path: str, authorization: str, body: bytes) -> None:
         self._received.append((path, authorization, json.loads(body)))

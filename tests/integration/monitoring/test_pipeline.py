@@ -163,6 +163,11 @@ def test_the_watchdog_and_the_missing_worker_arrive(chain: Chain) -> None:
     eventually(lambda: chain.people.payloads(alertname="WhatsAppNoWorker"), "no worker, as no series says otherwise")
 
 
+def test_prometheus_reads_the_webhook_with_its_token(chain: Chain) -> None:
+    eventually(lambda: chain.webhook.scraped_with, "a scrape of the webhook")
+    assert set(chain.webhook.scraped_with) == {f"Bearer {TOKEN}"}
+
+
 def test_it_is_sent_again_while_it_fires(chain: Chain) -> None:
     """So that a repair which was refused or lost is asked for again."""
     payloads = eventually(lambda: chain.webhook.payloads(backend="again")[:2][1:], "a second payload for one alert")

@@ -20,8 +20,14 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(params=["", "demo"], ids=["production", "demo"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    urls = {"notify_url": "http://127.0.0.1:1/notify", "watchdog_url": "http://127.0.0.1:1/watchdog"}
-    write(render(load_values(request.param, urls)), tmp_path)
+    (tmp_path / "token").write_text("secret")
+    values = {
+        "notify_url": "http://127.0.0.1:1/notify",
+        "watchdog_url": "http://127.0.0.1:1/watchdog",
+        # promtool looks whether it is there.
+        "webhook_bearer_token_file": str(tmp_path / "token"),
+    }
+    write(render(load_values(request.param, values)), tmp_path)
     return tmp_path
 
 
