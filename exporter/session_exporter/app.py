@@ -179,16 +179,8 @@ class Exporter:
     def _not_ready(self) -> str:
         if not self._may_scrape():
             return "The logs have not been read yet."
-        waiting = [store.name for store in self.stores if store.polled_at is None]
+        waiting = [store.name for store in self.stores if not store.was_asked()]
         return f"Not polled yet: {', '.join(waiting)}." if waiting else ""
 
     def _lines(self) -> list[BackendLine]:
-        lines = []
-        for store in self.stores:
-            with store.lock:
-                if store.readable():
-                    result = "up"
-                else:
-                    result = store.problem or "It has not answered in time."
-                lines.append(BackendLine(store.name, result, len(store.sessions)))
-        return lines
+        return [BackendLine(store.name, store.result(), len(store.sessions)) for store in self.stores]

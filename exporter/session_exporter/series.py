@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sessionmedic.crypto_errors import KINDS
@@ -16,6 +17,7 @@ from sessionmedic.models import (
     Session,
     StateGroup,
     StateSpell,
+    explained,
     new_spell,
 )
 
@@ -33,6 +35,7 @@ class SessionSeries:
 
     __slots__ = (
         "answering",
+        "close_code",
         "connected_at",
         "errors",
         "gone_since",
@@ -59,6 +62,8 @@ class SessionSeries:
         self.connected_at = 0.0
         self.gone_since: float | None = now
         self.answering: bool | None = None
+        # Baileys' reason of the last close that the log tells: backends show the same "disconnected" for all.
+        self.close_code: int | None = None
         self.errors = [0] * len(KINDS)
         self.messages: int | None = None
         self.reconnects = 0
@@ -85,6 +90,7 @@ class SessionSeries:
     def observe(self, session: Session, now: float) -> None:
         """The backend lists it as ``session`` at ``now`` (epoch seconds)."""
         before = self.spell
+        session = replace(session, state=explained(session.state, self.close_code))
         connected = session.state is ConnectionState.CONNECTED
         if before is None:
             self.spell = new_spell(session.state, now)
@@ -130,6 +136,8 @@ class SessionSeries:
             data["messages"] = self.messages
         if self.reconnects:
             data["reconnects"] = self.reconnects
+        if self.close_code is not None:
+            data["close_code"] = self.close_code
         if self.connected_at:
             data["connected_at"] = self.connected_at
         if self.spell is not None:
@@ -146,6 +154,7 @@ class SessionSeries:
             self.errors[KIND_INDEX.get(kind, KIND_INDEX["other"])] += int(number)
         self.messages = None if data.get("messages") is None else int(data["messages"])
         self.reconnects = int(data.get("reconnects", 0))
+        self.close_code = None if data.get("close_code") is None else int(data["close_code"])
         self.connected_at = float(data.get("connected_at", 0.0))
         if "spell" in data:
             group, since, transitory_until = data["spell"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from sessionmedic.health import Limits
 from sessionmedic.logs.correlate import CryptoError
-from sessionmedic.logs.reader import Event, MessagesReceived
+from sessionmedic.logs.reader import ConnectionChanged, Event, MessagesReceived
 from sessionmedic.models import HealthState, Session, StateGroup
 from sessionmedic.service_log import HEALTH, RECONNECT
 
@@ -71,7 +71,7 @@ class BackendStore:
         self.unattributed: Counter[str] = Counter()
         self.attributions: Counter[str] = Counter()
         self.polled_at: float | None = None
-        self.problem = "not asked yet"
+        self.problem = "Not asked yet."
         # Grows with whatever the state file should hold; ``urgent`` when a counter grew that no log can tell again.
         self.revision = 0
         self.urgent = False
@@ -97,8 +97,10 @@ class BackendStore:
                 named_new |= event.session is not None and event.session not in self.sessions
                 if isinstance(event, CryptoError):
                     self._count_error(event)
-                else:
+                elif isinstance(event, MessagesReceived):
                     self._count_messages(event)
+                else:
+                    self._connection_changed(event)
         return named_new
 
     def _count_error(self, error: CryptoError) -> None:
@@ -117,6 +119,12 @@ class BackendStore:
         if series is not None:
             series.messages = (series.messages or 0) + event.number
             self._touch(series, Aspect.MESSAGES)
+
+    def _connection_changed(self, event: ConnectionChanged) -> None:
+        series = self._named_by_log(event.session)
+        if series is not None and event.word != "connecting":
+            series.close_code = event.code
+            self._touch(series, Aspect.NONE)
 
     def _named_by_log(self, session: str) -> SessionSeries | None:
         series = self.sessions.get(session)
@@ -227,8 +235,23 @@ class BackendStore:
 
     def readable(self) -> bool:
         """Whether the backend's answers can be relied on now."""
+        return self._reachable and not self._hangs()
+
+    def was_asked(self) -> bool:
+        """Whether it is known by now if the backend can be read."""
+        return self.polled_at is not None or self._hangs()
+
+    def result(self) -> str:
+        """What the last check came to, for people."""
+        with self.lock:
+            if self._hangs():
+                return "It does not answer in time."
+            age = "" if self.polled_at is None else f" ({self._clock() - self.polled_at:.0f} s ago)"
+            return (self.problem or "up") + age
+
+    def _hangs(self) -> bool:
         since = self._checking_since
-        return self._reachable and (since is None or self._clock() - since <= self._timeout_seconds)
+        return since is not None and self._clock() - since > self._timeout_seconds
 
     def select(self, groups: Collection[StateGroup]) -> list[Session]:
         """The enabled sessions that the backend lists in a state of one of ``groups``."""

@@ -123,7 +123,7 @@ class BackendCollector(Collector):
         for store in self._stores:
             with store.lock:
                 name = [store.name]
-                if store.polled_at is not None or store.readable():
+                if store.was_asked():
                     up.add_metric(name, float(store.readable()))
                 if store.started_at is not None:
                     started.add_metric(name, store.started_at)

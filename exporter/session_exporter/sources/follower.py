@@ -99,7 +99,7 @@ class Follower:
         self._told: SourceStatus | None = None
         self._first_size: int | None = None
         self._files: deque[LogFile] = deque()
-        self._empty_inode: int | None = None
+        self._folder_changed: int | None = None
         self._skip_partial_line = False
 
     def blocks(self, budget: int) -> Iterator[Block]:
@@ -200,34 +200,39 @@ class Follower:
 
     def _move_on(self, file: LogFile) -> bool:
         """At the end of the live file: go on with its successor if there is one; False when all is read."""
+        newest: os.stat_result | None = None
         try:
-            status = os.stat(self.path)
+            newest = os.stat(self.path)
         except FileNotFoundError as error:
-            # Renamed, and the new one not yet made: the writer still has the old one.
             self._tell(SourceStatus.MISSING, error)
-            return False
         except OSError as error:
             self._tell(SourceStatus.UNREADABLE, error)
             return False
-        if (status.st_dev, status.st_ino) == file.id:
+        if newest is not None and (newest.st_dev, newest.st_ino) == file.id:
             self._tell(SourceStatus.READING)
             return False
         if os.fstat(file.fd).st_size > file.offset:
             return True
-        if status.st_size == 0:
-            return self._move_on_to_older(file, status)
+        # Until the new file is there and has something in it, its writer may still be busy with the one before.
+        if newest is None or newest.st_size == 0:
+            return self._move_on_to_older(file, newest)
         fd = self._open()
         if fd is None:
             return False
         self._append_successors(file.fd, fd)
         return self._leave(file)
 
-    def _move_on_to_older(self, file: LogFile, newest: os.stat_result) -> bool:
-        """While the newest file is empty its writer may still be busy with the one before it: which is that?"""
-        if newest.st_ino == self._empty_inode:
+    def _move_on_to_older(self, file: LogFile, newest: os.stat_result | None) -> bool:
+        """Go on with the file before the newest, if that is not ours; look for it only when the folder changed."""
+        try:
+            folder_changed = os.stat(os.path.dirname(self.path) or ".").st_mtime_ns
+        except OSError:
             return False
-        self._empty_inode = newest.st_ino
-        between = written_between(self.path, file.fd, {file.id[1], newest.st_ino})
+        if folder_changed == self._folder_changed:
+            return False
+        self._folder_changed = folder_changed
+        known = {file.id[1]} if newest is None else {file.id[1], newest.st_ino}
+        between = written_between(self.path, file.fd, known)
         self._files += [LogFile(fd) for fd in between]
         return bool(between) and self._leave(file)
 
@@ -252,11 +257,13 @@ class Follower:
             return
         copy = find_rest(self.path, file.position())
         self.rotations["truncated" if copy is None else "copied"] += 1
-        again = LogFile(os.dup(file.fd))
+        again = os.dup(file.fd)
         self._files.popleft().close()
-        self._files.appendleft(again)
-        if copy is not None:
-            self._files.appendleft(LogFile(copy, file.offset))
+        if copy is None:
+            self._files.append(LogFile(again))
+        else:
+            self._files.append(LogFile(copy, file.offset))
+            self._append_successors(copy, again)
 
     def _clean(self, file: LogFile, offset: int, data: bytes) -> Iterator[Block]:
         if self._skip_partial_line:

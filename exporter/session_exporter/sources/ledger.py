@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sessionmedic.logs.correlate import REMEMBER_MESSAGES, REMEMBER_SECONDS, CryptoError
-from sessionmedic.logs.reader import Event
+from sessionmedic.logs.reader import Event, MessagesReceived
 
 # Far longer than the reader holds anything back.
 RECENT_SECONDS = 10.0
@@ -106,8 +106,10 @@ def _digest(event: Event, at: float | None) -> str:
     """A short name of what is counted; peers are phone numbers, and need not be on disk."""
     if isinstance(event, CryptoError):
         fields: tuple[object, ...] = ("error", event.session, event.kind, event.peer)
-    else:
+    elif isinstance(event, MessagesReceived):
         fields = ("messages", event.session, event.number)
+    else:
+        fields = ("connection", event.session, event.word, event.code)
     return hashlib.blake2b(repr((*fields, at)).encode(), digest_size=8).hexdigest()
 
 

@@ -230,6 +230,30 @@ def test_the_rest_of_a_copied_and_truncated_file_is_read_from_the_copy(log: Path
     assert follower.rotations["copied"] == 1
 
 
+def test_two_copies_between_two_looks_are_read_in_order(log: Path) -> None:
+    follower = started(log)
+    append(log, b"1\n")
+    assert read(follower) == b"1\n"
+    for line in (b"2\n", b"3\n"):
+        append(log, line)
+        shutil.copy(log, log.with_name(f"out.log.{line[:1].decode()}"))
+        os.truncate(log, 0)
+    append(log, b"4\n")
+    assert read(follower) == b"2\n3\n4\n"
+
+
+def test_files_that_were_rotated_are_read_also_when_no_new_one_comes(log: Path) -> None:
+    follower = started(log)
+    append(log, b"1\n")
+    assert read(follower) == b"1\n"
+    log.rename(log.with_name("out.log.1"))
+    assert read(follower) == b""
+    for number in (2, 3):
+        append(log, b"%d\n" % number)
+        log.rename(log.with_name(f"out.log.{number}"))
+    assert read(follower) == b"2\n3\n"
+
+
 def test_a_truncated_file_that_has_grown_beyond_our_place_is_noticed(log: Path) -> None:
     follower = started(log)
     append(log, b"1" * 100 + b"\n")
@@ -346,7 +370,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=8))
 def test_no_order_of_writes_rotations_and_restarts_loses_or_doubles_a_line(
     tmp_path: Path, steps: list[str], sizes: list[int]
@@ -373,9 +397,10 @@ def test_no_order_of_writes_rotations_and_restarts_loses_or_doubles_a_line(
             log.rename(folder / f"out.log.{rotated}")
             write(1)
         elif step == "copytruncate" and log.stat().st_size:
-            # After two truncations between two looks nothing tells any more where the first one's rest is.
-            got += read(follower)
-            write(1)
+            if not follower._files[0].offset:
+                # Nothing tells a file of which nothing was read from its successor.
+                got += read(follower)
+                write(1)
             rotated += 1
             shutil.copy2(log, folder / f"out.log.{rotated}")
             os.truncate(log, 0)

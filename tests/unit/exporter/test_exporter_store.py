@@ -232,8 +232,26 @@ def test_a_check_that_hangs_makes_it_unreadable_while_it_still_runs(clock: Clock
     assert made.readable()
     clock.now += 0.1
     assert not made.readable()
+    assert made.result() == "It does not answer in time."
     made.check_ended()
     assert made.readable()
+
+
+def test_a_backend_that_hangs_from_the_start_was_asked_once_the_time_is_over(clock: Clock) -> None:
+    made = store(clock, timeout_seconds=10.0)
+    made.check_begins()
+    assert (made.was_asked(), made.result()) == (False, "Not asked yet.")
+    clock.now += 11
+    assert made.was_asked()
+    assert not made.readable()
+
+
+def test_the_last_result_is_told_with_its_age(clock: Clock) -> None:
+    made = store(clock, session())
+    clock.now += 12
+    assert made.result() == "up (12 s ago)"
+    made.poll_failed("It is away.")
+    assert made.result() == "It is away. (0 s ago)"
 
 
 def test_sessions_of_an_earlier_run_are_not_missing_before_the_first_poll(
