@@ -16,7 +16,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 SANDBOX = ROOT / "sandbox"
-START_SECONDS = 180.0
+START_SECONDS = 240.0
 STOP_SECONDS = 20.0
 EMAIL = "admin@sandbox.test"
 PASSWORD = "sandbox-password"

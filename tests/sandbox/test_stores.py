@@ -138,3 +138,25 @@ def test_the_table_has_creds_and_status_and_brings_a_lost_session_back(
 
         running.fault(26, "logged_out")
         wait_for("creds gone from the table", lambda: row(26)[0] is None)
+
+
+def test_a_database_away_is_logged_and_stops_no_session(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
+    with PostgresServer(tmp_path / "postgres") as server:
+        with psycopg.connect(server.url, autocommit=True) as database:
+            database.execute("CREATE TABLE w (id integer PRIMARY KEY, creds text)")
+        url, table = server.url, {"table": "w", "id_column": "id", "creds_column": "creds"}
+        running = make_sandbox(sessions=[26], creds_table={"database_url": url, **table})
+    running.restart(26)
+    running.assert_decrypts(26)
+    wait_for("a record of it", lambda: any(r["msg"] == "creds could not be saved" for r in running.out_log()))
+    running.fault(26, "logged_out")
+    running.wait_status(26, "DISCONNECTED")
+    assert running.control_get("/health")["backend_restarts"] == 0
+
+
+def test_a_store_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as server:
+        url = server.url
+    config = {"data_dir": str(tmp_path / "data"), "store": "redis", "redis_url": url}
+    with pytest.raises(RuntimeError, match="the redis store cannot be read"):
+        Sandbox(config).start()

@@ -51,32 +51,43 @@ export class AuthStore {
         return Object.fromEntries(ids.map((id, index) => [id, revive(found[index])]));
       },
       set: async data => {
-        const tasks = [];
+        const written = [];
+        const removed = [];
         for (const [type, entries] of Object.entries(data)) {
           for (const [id, value] of Object.entries(entries)) {
             if (type === 'session' && value) this.history(session).add(id, value);
-            tasks.push(value ? this.write(session, `${type}-${id}`, value) : this.remove(session, [`${type}-${id}`]));
+            if (value) written.push([`${type}-${id}`, value]);
+            else removed.push(`${type}-${id}`);
           }
         }
-        await Promise.all(tasks);
+        await Promise.all([this.#writeAll(session, written), removed.length > 0 && this.remove(session, removed)]);
       },
     };
   }
 
   /** @param {string} item `creds` or `<type>-<id>` */
-  async write(session, item, value) {
-    const name = this.backing.nameOf(item);
+  write(session, item, value) {
+    return this.#writeAll(session, [[item, value]]);
+  }
+
+  async #writeAll(session, entries) {
     const known = this.#names(session);
+    const fresh = [];
+    const vanished = [];
     this.lastChange.set(session, Date.now());
-    const existed = await this.backing.write(
-      session,
-      item,
-      JSON.stringify(value, BufferJSON.replacer),
-      known.has(name),
+    await Promise.all(
+      entries.map(async ([item, value]) => {
+        const name = this.backing.nameOf(item);
+        const wasKnown = known.has(name);
+        const text = JSON.stringify(value, BufferJSON.replacer);
+        const existed = await this.backing.write(session, item, text, wasKnown);
+        if (wasKnown && !existed) vanished.push(name);
+        if (!wasKnown || !existed) fresh.push(name);
+        known.add(name);
+      }),
     );
-    if (known.has(name) && !existed) this.report(session, 'vanished', [name]);
-    if (!known.has(name) || !existed) this.report(session, 'wrote', [name]);
-    known.add(name);
+    if (vanished.length > 0) this.report(session, 'vanished', vanished);
+    if (fresh.length > 0) this.report(session, 'wrote', fresh);
   }
 
   /** @param {string[]} items */

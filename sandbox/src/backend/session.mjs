@@ -71,9 +71,9 @@ export class WhatsAppSession {
     await this.#closeSockets();
     await this.context.store.wipe(this.id);
     this.context.store.history(this.id).clear();
-    await this.context.table?.saveCreds(this.id, null);
     this.freeLeak();
     this.setStatus('disconnected');
+    await this.context.table?.saveCreds(this.id, null);
   }
 
   async #closeSockets() {

@@ -36,7 +36,7 @@ export class SocketRun {
     });
     const { socket } = this;
     socket.ev.on('creds.update', () => void this.#saveCreds(auth));
-    socket.ev.on('connection.update', update => void this.#updated(update));
+    socket.ev.on('connection.update', update => void this.#updated(update).catch(error => session.failed(error)));
     listenForMessages(this, socket);
   }
 

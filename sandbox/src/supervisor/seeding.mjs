@@ -1,4 +1,4 @@
-const DEADLINE_MS = 120_000;
+const DEADLINE_MS = 180_000;
 const POLL_MS = 200;
 
 /**
@@ -9,17 +9,17 @@ const POLL_MS = 200;
  * @throws {Error} that names the session which did not get there
  */
 export async function seed(supervisor) {
-  const { config } = supervisor;
   const deadline = Date.now() + DEADLINE_MS;
-  for (const id of config.sessions) {
-    while (!(await isSeeded(supervisor, id))) {
-      if (Date.now() > deadline)
-        throw new Error(`session ${id} was not ready within ${DEADLINE_MS / 1000} s; see ${config.log_dir}`);
-      // with the traffic off, the conversations still have to begin
-      if (config.message_interval_ms === 0)
-        await supervisor.wa.request('send', { session: id, count: config.peers_per_session }).catch(() => {});
-      await new Promise(resolve => setTimeout(resolve, POLL_MS));
-    }
+  await Promise.all(supervisor.config.sessions.map(id => seedOne(supervisor, id, deadline)));
+}
+
+async function seedOne(supervisor, id, deadline) {
+  const { message_interval_ms: interval, peers_per_session: count, log_dir: logs } = supervisor.config;
+  while (!(await isSeeded(supervisor, id))) {
+    if (Date.now() > deadline) throw new Error(`session ${id} was not ready within ${DEADLINE_MS / 1000} s; see ${logs}`);
+    // with the traffic off, the conversations still have to begin; there is nobody to write to before the login
+    if (interval === 0) await supervisor.wa.request('send', { session: id, count }).catch(() => {});
+    await new Promise(resolve => setTimeout(resolve, POLL_MS));
   }
 }
 
