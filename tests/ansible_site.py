@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import redis
 
-from tests.playbooks import Ansible
-from tests.sandbox.sandbox import EMAIL, PASSWORD, Sandbox
+from tests.playbooks import Ansible, Run
+from tests.sandbox.sandbox import EMAIL, PASSWORD, Sandbox, wait_for
 from tests.services import RedisServer
 
 REDIS_PASSWORD = "MARKED-redis-password"
 DATABASE_MARK = "MARKED-database-password"
 BACKEND = "sandbox"
-# Peers write so often; errors are there soon after a fault.
-MESSAGE_MS = 150
+# Peers of the session under test write so often; errors are there soon after a fault.
+MESSAGE_MS = 200
 # Shortened times; every count is the production one.
-FAST = {"verify_settle_seconds": 2, "verify_timeout_seconds": 15}
+FAST = {"verify_settle_seconds": 2, "verify_timeout_seconds": 12}
 
 
 class Site:
@@ -27,7 +28,7 @@ class Site:
     :param sessions: ids of the sandbox's sessions.
     """
 
-    def __init__(self, folder: Path, sessions: list[int], message_ms: int = MESSAGE_MS, **sandbox: Any) -> None:
+    def __init__(self, folder: Path, sessions: list[int], **sandbox: Any) -> None:
         self.folder = folder
         self.backups = folder / "backups"
         self.redis = RedisServer(folder / "redis", password=REDIS_PASSWORD)
@@ -36,7 +37,7 @@ class Site:
                 "data_dir": str(folder / "sandbox"),
                 "sessions": sessions,
                 "peers_per_session": 2,
-                "message_interval_ms": message_ms,
+                "message_interval_ms": 0,
                 "admin_password": PASSWORD,
                 **sandbox,
             }
@@ -66,6 +67,10 @@ class Site:
             ],
         }
 
+    def writing(self, session: int) -> None:
+        """Have the peers of ``session`` write until the sandbox stops."""
+        self.sandbox.control_post(f"/sessions/{session}/traffic", {"interval_ms": MESSAGE_MS})
+
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis.url, decode_responses=True)
 
@@ -83,3 +88,31 @@ class Site:
 
     def backups_of(self, session: int) -> list[Path]:
         return sorted((self.backups / BACKEND / str(session)).glob("2*"))
+
+
+def broken(site: Site, session: int, fault: str, **options: Any) -> None:
+    """Break a session, and wait until enough messages failed for it to count as corrupted."""
+    site.writing(session)
+    at = site.sandbox.fault(session, fault, **options)
+    wait_for("errors", lambda: site.sandbox.messages(session, at)["failed"] >= 6)
+
+
+def reads_again(site: Site, session: int) -> None:
+    """New messages of every peer decrypt."""
+    site.writing(session)
+    since = time.time()
+    wait_for(
+        f"messages of every peer of {session}",
+        lambda: min(site.sandbox.messages(session, since)["decrypted_by_peer"].values(), default=0) >= 2,
+        seconds=40,
+    )
+
+
+def row(run: Run, session: int) -> list[str]:
+    """Outcome, remedy, seconds and the words of the reason, from the table at the end."""
+    line = next(line for line in run.stdout.splitlines() if line.startswith(f"{BACKEND}/{session} "))
+    return line.split()[1:]
+
+
+def untouched(site: Site, session: int) -> bool:
+    return not any(site.sandbox.touched(session).values())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,19 @@ class Run:
     def changed(self) -> int:
         return sum(counters["changed"] for counters in self.recap.values())
 
+    def results(self, task: str) -> list[dict[str, Any]]:
+        """What -v printed for each turn of the task of that name, in order."""
+        found = []
+        for section in self.stdout.split("\nTASK [")[1:]:
+            if not section.startswith(f"{task}]"):
+                continue
+            for part in section.split(" => ")[1:]:
+                try:
+                    found.append(json.JSONDecoder().raw_decode(part.lstrip())[0])
+                except ValueError:
+                    continue
+        return found
+
     def steps(self) -> list[str]:
         """Names of the tasks in the order in which they began."""
         return re.findall(r"^TASK \[([^\]]*)\]", self.stdout, re.MULTILINE)
@@ -68,6 +83,8 @@ class Ansible:
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "SESSIONMEDIC_LOG_PATH": str(folder / "logs"),
             **environ,
         }
         self.inventory = folder / "inventory.json"
@@ -92,9 +109,13 @@ class Ansible:
         cwd: Path = ROOT,
         environ: Mapping[str, str] | None = None,
         stdin: str | None = None,
+        file_size_limit: int = 0,
         **variables: Any,
     ) -> Run:
-        """Run ``playbooks/<playbook>.yml``, or a path; ``variables`` become JSON extra variables."""
+        """Run ``playbooks/<playbook>.yml``, or a path; ``variables`` become JSON extra variables.
+
+        :param file_size_limit: bytes that no file may grow beyond, as on a full disk; 0 for no limit.
+        """
         link_collection()
         path = playbook if playbook.endswith(".yml") else str(ROOT / "playbooks" / f"{playbook}.yml")
         command = [str(ANSIBLE), path, *arguments]
@@ -110,11 +131,13 @@ class Ansible:
             capture_output=True,
             text=True,
             timeout=RUN_SECONDS,
+            preexec_fn=(lambda: _limit(file_size_limit)) if file_size_limit else None,
             check=False,
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
 
-def named(results: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """The one of ``results`` whose ``name`` it is."""
-    return next(result for result in results if result["name"] == name)
+def _limit(size: int) -> None:
+    # Writing further then fails with EFBIG, instead of ending the process.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -13,6 +13,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from ._stores import auth_stores
 from .sessionmedic import backup_manifest
 from .sessionmedic.backup import Backup, NothingToBackUp, list_backups, write_backup
 from .sessionmedic.backup_manifest import REDIS, ROW, Digest, Manifest
@@ -31,10 +32,9 @@ def without_missing_folder(config: BackendConfig, session: str) -> BackendConfig
 
     :raises StoreError: session_path itself is missing, or something else stands in the folder's place.
     """
-    if not config.session_path or SessionFiles(config, session).exists():
+    stores = auth_stores(config, session)
+    if not (stores and isinstance(stores[0], SessionFiles)) or stores[0].exists():
         return config
-    if not Path(config.session_path).expanduser().is_dir():
-        raise StoreError(f"session_path {config.session_path} is missing.", "Correct session_path of the backend.")
     return replace(config, session_path="")
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Union
 
 from .sessionmedic.config import BackendConfig
@@ -18,9 +19,14 @@ AuthStore = Union[SessionFiles, SessionKeys]
 
 
 def auth_stores(config: BackendConfig, session: str) -> list[AuthStore]:
-    """The stores that the backend is configured with; files first."""
+    """The stores that the backend is configured with; files first.
+
+    :raises StoreError: session_path is missing.
+    """
     stores: list[AuthStore] = []
     if config.session_path:
+        if not Path(config.session_path).expanduser().is_dir():
+            raise StoreError(f"session_path {config.session_path} is missing.", "Correct session_path of the backend.")
         stores.append(SessionFiles(config, session))
     if config.redis_url:
         stores.append(SessionKeys(config, session))
@@ -54,17 +60,24 @@ def require_credentials(config: BackendConfig, session: str, allow_qr: bool) -> 
 
     :raises CredentialsInvalid: a start would end in a QR code, which is not allowed.
     """
-    verdict = credentials_verdict(config, session)
-    if verdict is None:
+    store = creds_store(config, session)
+    if store is None:
         return "unknown"
+    verdict = judge(read_creds(config, session))
     if verdict.ok:
         return "complete"
     if allow_qr:
         return "incomplete"
     raise CredentialsInvalid(
-        f"Session {session} of {config.name} is not started: {verdict.reason}",
+        f"Session {session} of {config.name} is not started: {verdict.reason}{_where(config, session, store)}",
         "Restore credentials, or run with -e allow_qr=true and scan the QR code.",
     )
+
+
+def _where(config: BackendConfig, session: str, store: AuthStore) -> str:
+    if isinstance(store, SessionFiles) and not store.exists():
+        return f" The folder {Path(config.session_path) / config.session_folder.replace('{id}', session)} is missing."
+    return ""
 
 
 def require_store(config: BackendConfig) -> None:
