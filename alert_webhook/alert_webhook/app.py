@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
 
 from flask import Blueprint, Flask, Response, abort, g, jsonify, request
 from prometheus_client import CollectorRegistry
@@ -31,6 +32,8 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 # Alertmanager tries again after a 503, and after nothing else that we answer.
 RETRY_AFTER_SECONDS = 5
+DISCARD_BYTES = 16 * alerts.MAX_BYTES
+DISCARD_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +52,8 @@ def create_app(
     :param clock: epoch seconds.
     """
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = alerts.MAX_BYTES
+    # One more, because werkzeug cuts a body without a declared length off at the limit and says nothing.
+    app.config["MAX_CONTENT_LENGTH"] = alerts.MAX_BYTES + 1
     queue = jobs.queue_of(queue_client)
     state = State(config, client, queue, clock)
     policy = Policy(config, client, queue, backends, clock)
@@ -65,7 +69,10 @@ def _routes(state: State, policy: Policy, registry: CollectorRegistry) -> Bluepr
 
     @routes.post("/alerts")
     def take_alerts() -> tuple[Response, int]:
-        results = [policy.take(raw, f"webhook:{g.identity}") for raw in alerts.parse(request.get_data())]
+        body = request.get_data()
+        if len(body) > alerts.MAX_BYTES:
+            abort(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        results = [policy.take(raw, f"webhook:{g.identity}") for raw in alerts.parse(body)]
         for one in results:
             _log.info(
                 "Alert %s: %s%s",
@@ -172,7 +179,10 @@ def _handle_errors(app: Flask) -> None:
     def other(error: HTTPException) -> Response:
         if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             _log.warning("Refused: a body of more than %d bytes from %s.", alerts.MAX_BYTES, _address())
-            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {alerts.MAX_BYTES} bytes.")
+            answer = _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {alerts.MAX_BYTES} bytes.")
+            rest = request.environ["wsgi.input"]
+            answer.call_on_close(lambda: _discard(rest))
+            return answer
         return _error(HTTPStatus(error.code or 500), error.description or error.name)
 
 
@@ -181,6 +191,18 @@ def _limit() -> int:
     if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_LIMIT:
         abort(HTTPStatus.BAD_REQUEST, f"limit is not a number from 1 to {MAX_LIMIT}.")
     return int(given)
+
+
+def _discard(rest: IO[bytes]) -> None:
+    """After the answer: a client that is still sending when we close would see a broken pipe instead of the answer."""
+    deadline = time.monotonic() + DISCARD_SECONDS
+    left = DISCARD_BYTES
+    with contextlib.suppress(OSError):
+        while left > 0 and time.monotonic() < deadline:
+            block = rest.read(min(left, 65536))
+            if not block:
+                return
+            left -= len(block)
 
 
 def _plain(text: str, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -78,7 +78,7 @@ class WebhookConfig(BaseModel):
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig | None = None
     open_metrics: Annotated[bool, Field(strict=True)] = False
-    threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 8
+    threads: Annotated[int, Field(strict=True, ge=1, le=256)] = 32
     playbook_path: Path | None = None
     inventory: Path | None = None
     ansible_config: Path | None = None

@@ -66,8 +66,8 @@ class Performer:
         record = records.get(asked.uuid)
         if record is None or record.finished_at is not None:
             return None
-        if record.started_at is not None:
-            self._note_interruption(client, records, record)
+        if record.started_at is not None and not self._take_over(client, records, record):
+            return None
         switch = brakes.paused(client)
         if switch is not None:
             record.refused = "paused"
@@ -79,19 +79,17 @@ class Performer:
         _log.info("%s begins after %.1f s in the queue.", record.playbook, waited, extra=_about(record))
         return record
 
-    def _note_interruption(self, client: Client, records: Remediations, record: Remediation) -> None:
+    def _take_over(self, client: Client, records: Remediations, record: Remediation) -> bool:
         """The worker that had it died. Its playbook died with it, or, on a node cut off, stops at the lost lock."""
-        now = self._clock()
-        started = record.started_at or now
-        step = Step("interrupted", started, round(now - started, 3), "failed", "The worker died; it begins again.")
-        records.add_step(record.uuid, step)
+        started = record.started_at or record.accepted_at
+        seconds = round(self._clock() - started, 3)
+        if not records.take_over(record):
+            return False
+        records.add_step(record.uuid, Step("interrupted", started, seconds, "failed", "The worker died."))
         counters.add(client, interruption(record))
-        record.interruptions += 1
-        record.started_at = None
-        record.outcome = record.remedy = record.message = ""
-        records.update(record)
         self._free_lock(client, record)
         _log.warning("The worker died; it begins again.", extra=_about(record))
+        return True
 
     def _free_lock(self, client: Client, record: Remediation) -> None:
         """Give back the lock that this repair left behind; anybody else's stays."""
@@ -111,7 +109,11 @@ class Performer:
 
     def _end(self, client: Client, records: Remediations, record: Remediation, ran: playbook_run.Ran) -> None:
         # The callback plugin has written into it meanwhile.
-        record = records.get(record.uuid) or record
+        latest = records.get(record.uuid)
+        if latest is None or latest.interruptions != record.interruptions:
+            _log.warning("Another worker has taken it over.", extra=_about(record))
+            return
+        record = latest
         if ran.timed_out:
             record.outcome = "failed"
             self._free_lock(client, record)
@@ -126,6 +128,7 @@ class Performer:
         if record.session and not record.refused:
             brakes.start_cooldown(client, record.backend, record.session, self._config.cooldown_seconds)
         if not records.finish(record):
+            _log.warning("Another worker has ended it.", extra=_about(record))
             return
         try:
             self._audit.write(record)

@@ -6,15 +6,19 @@ goes into waiting for Redis.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
+import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 from gunicorn import glogging  # type: ignore[import-untyped] # it has no types
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped] # it has no types
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped] # it has no types
 
 from sessionmedic.errors import ConfigError
 from sessionmedic.redis_client import connect
@@ -25,8 +29,12 @@ from .backends import backend_names
 from .config import WebhookConfig, listen_address
 
 GRACEFUL_SECONDS = 10
-# A client that is slower than this to send a request is cut off.
-REQUEST_SECONDS = 30
+# gunicorn ends its process when that has hung for so long.
+HUNG_SECONDS = 60
+# A client that sends nothing for so long in the middle of a request is cut off: each holds a thread.
+SILENT_SECONDS = 5
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +47,7 @@ def prepare(config: WebhookConfig, address: str = "", allow_unauthenticated: boo
     host, port = listen_address(address or config.listen_address)
     checker = authenticator(config.auth, allow_unauthenticated)
     _check_tls(config)
+    _check_port(host, port)
     backends = backend_names(config)
 
     def load() -> Flask:
@@ -46,7 +55,6 @@ def prepare(config: WebhookConfig, address: str = "", allow_unauthenticated: boo
         return create_app(config, connect(url), connect(url, decode=False), checker, backends)
 
     def serve() -> None:
-        _refuse_taken_port(host, port)
         if allow_unauthenticated and not config.auth.given:
             _log.warning("Anybody who reaches %s port %d may start repairs.", host or "*", port)
         _log.info("Listening on %s port %d for %d backends.", host or "*", port, len(backends.all()))
@@ -69,6 +77,35 @@ class _Server(BaseApplication):  # type: ignore[misc] # it has no types
         return self._load()
 
 
+class _Threads(ThreadWorker):  # type: ignore[misc] # it has no types
+    """gunicorn's threads, which clients that fall silent can neither use up nor hold up."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a connection to a thread, with a limit that gunicorn's own switches of blocking do not undo."""
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SILENT_SECONDS, 0))
+        super().enqueue_req(conn)
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a request in a thread, and when that was the last one, wait here until the client has read the answer:
+        gunicorn does it, for two seconds each, in the loop that accepts connections."""
+        keep = super().handle(conn)
+        if keep is False:
+            _linger(conn.sock)
+        return keep
+
+
+def _linger(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(LINGER_SECONDS)
+        left = LINGER_BYTES
+        while left > 0 and (block := sock.recv(65536)):
+            left -= len(block)
+    with contextlib.suppress(OSError):
+        # Whoever closes it now need not wait.
+        sock.shutdown(socket.SHUT_RDWR)
+
+
 class _Logger(glogging.Logger):  # type: ignore[misc] # it has no types
     """Leaves what gunicorn says to our own logging."""
 
@@ -76,14 +113,21 @@ class _Logger(glogging.Logger):  # type: ignore[misc] # it has no types
         self.error_log.propagate = True
         self.access_log.propagate = False
 
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """What is wrong, but for clients that fell silent (SO_RCVTIMEO), who are nothing to act on."""
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.debug("A client sent nothing for %d s.", SILENT_SECONDS)
+        else:
+            super().exception(msg, *args, **kwargs)
+
 
 def _options(config: WebhookConfig, host: str, port: int) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bind": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"],
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": _Threads,
         "threads": config.threads,
-        "timeout": REQUEST_SECONDS,
+        "timeout": HUNG_SECONDS,
         "graceful_timeout": GRACEFUL_SECONDS,
         "logger_class": _Logger,
         "proc_name": "alert-webhook",
@@ -110,7 +154,7 @@ def _check_tls(config: WebhookConfig) -> None:
         ) from None
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
+def _check_port(host: str, port: int) -> None:
     """gunicorn would try for five seconds, and say so in its own words."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

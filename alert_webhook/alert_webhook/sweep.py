@@ -16,9 +16,8 @@ from sessionmedic.service_log import REMEDY
 
 from . import jobs
 from .config import WebhookConfig
+from .workers import MISSED_HEARTBEATS
 
-# Between the end of a job and the end of its record there are moments; and clocks of nodes differ.
-_GRACE_SECONDS = 120.0
 # No single step of a playbook takes this long.
 _SILENT_BY_HAND_SECONDS = 3600.0
 
@@ -31,7 +30,7 @@ def sweep(config: WebhookConfig, queue: Queue, now: float | None = None) -> None
     at = time.time() if now is None else now
     records = Remediations(connect(config.redis_url.get_secret_value()), config.keep_remediations)
     for record in records.open():
-        if not _is_lost(record, queue, at):
+        if not _is_lost(record, queue, at, MISSED_HEARTBEATS * config.heartbeat_seconds):
             continue
         record.finished_at = at
         record.outcome = "interrupted"
@@ -44,11 +43,11 @@ def sweep(config: WebhookConfig, queue: Queue, now: float | None = None) -> None
                 _log.error("%s", error, extra=_about(record))
 
 
-def _is_lost(record: Remediation, queue: Queue, now: float) -> bool:
+def _is_lost(record: Remediation, queue: Queue, now: float, grace: float) -> bool:
     last_sign = max([record.accepted_at, *(step.started_at + step.seconds for step in record.steps)])
     if record.by_hand:
         return now - last_sign > _SILENT_BY_HAND_SECONDS
-    return now - last_sign > _GRACE_SECONDS and not Job.exists(jobs.job_id_of(record), connection=queue.connection)
+    return now - last_sign > grace and not Job.exists(jobs.job_id_of(record), connection=queue.connection)
 
 
 def _about(record: Remediation) -> dict[str, str]:

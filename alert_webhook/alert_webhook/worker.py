@@ -64,6 +64,7 @@ class RemediationWorker(Worker):
             [jobs.queue_of(client)],
             name=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
             connection=client,
+            job_class=jobs.RemediationJob,
             serializer=JSONSerializer,
             job_monitoring_interval=config.heartbeat_seconds,
             maintenance_interval=config.heartbeat_seconds,
@@ -88,6 +89,11 @@ class RemediationWorker(Worker):
     def unsubscribe(self) -> None:
         """See subscribe()."""
 
+    def set_current_job_working_time(self, current_job_working_time: float, pipeline: Any = None) -> None:
+        """See maintain_heartbeats()."""
+        with contextlib.suppress(RedisError):
+            super().set_current_job_working_time(current_job_working_time, pipeline)
+
     def maintain_heartbeats(self, job: Job) -> None:
         """A heartbeat that Redis does not take must not end the job it is for."""
         try:
@@ -99,7 +105,9 @@ class RemediationWorker(Worker):
         """Take up abandoned jobs. One worker at a time, under a lock that a dead one does not hold for 15 minutes, as
         it does RQ's own."""
         seconds = self._settings.heartbeat_seconds
-        if self.connection.set(SWEEP_KEY, self.name, nx=True, px=max(500, seconds * 1000 - 500)):
+        # While Redis was away no heart was heard.
+        just_started = int(self.connection.info("server")["uptime_in_seconds"]) <= MISSED_HEARTBEATS * seconds
+        if not just_started and self.connection.set(SWEEP_KEY, self.name, nx=True, px=max(500, seconds * 1000 - 500)):
             for queue in self.queues:
                 clean_registries(queue, self._exc_handlers)
                 worker_registration.clean_worker_registry(queue)
@@ -111,12 +119,6 @@ class RemediationWorker(Worker):
         """In the fork."""
         playbook_run.die_with_parent(self.pid or 0)
         super().main_work_horse(job, queue)
-
-    def setup_work_horse_signals(self) -> None:
-        """A stop that is sent to all processes of the service is for the worker; the fork finishes its job."""
-        # No SIG_IGN, which programs started from here would inherit.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         self.stop_asked = True
@@ -130,6 +132,12 @@ class RemediationWorker(Worker):
         timer = threading.Timer(self._settings.stop_seconds, self._kill_job, [self.horse_pid])
         timer.daemon = True
         timer.start()
+
+    def end_job(self) -> None:
+        """Kill what still runs, before another takes this worker's place."""
+        if self.horse_pid:
+            self._kill_job(self.horse_pid)
+            self.wait_for_horse()
 
     def _kill_job(self, process_group: int) -> None:
         if self.horse_pid != process_group:
@@ -153,7 +161,10 @@ def work(config: WebhookConfig, connect_to: Callable[..., Client] = connect) -> 
         try:
             client = connect_to(url, decode=False)
             worker = RemediationWorker(config, client)
-            worker.work(logging_level=None)
+            try:
+                worker.work(logging_level=None)
+            finally:
+                worker.end_job()
             if worker.stop_asked:
                 break
             _log.warning("The connection to Redis at %s was lost.", place(url))

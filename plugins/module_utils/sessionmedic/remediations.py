@@ -1,6 +1,6 @@
 """What became of each repair: its record in Redis, written while it happens, and the counters made of it.
 
-Keys: ``sessionmedic:remediation:<uuid>`` (hash: ``record`` JSON, ``finished``), ``...:steps`` (list of JSON),
+Keys: ``sessionmedic:remediation:<uuid>`` (hash: ``record`` JSON, ``try``, ``finished``), ``...:steps`` (list of JSON),
 ``sessionmedic:remediations`` (uuid by accepted_at), ``sessionmedic:remediations:open`` (those without an end),
 ``sessionmedic:remediations:running`` (set), ``sessionmedic:known:<backend>`` (sessions that ever had one).
 """
@@ -110,20 +110,32 @@ def tidy(text: str) -> str:
 
 
 # A record is made once, also when webhook and worker both try, and finished once, so that nothing is counted twice.
+# Who was cut off and replaced is still writing with the number of an earlier try, and changes nothing any more.
 _CREATE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], 'record', ARGV[1])
+redis.call('HSET', KEYS[1], 'record', ARGV[1], 'try', ARGV[5])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[2])
 if ARGV[4] ~= '' then redis.call('SADD', KEYS[4], ARGV[4]) end
 return 1
 """
-_FINISH = """
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HGET', KEYS[1], 'finished') then return 0 end
+_IS_OURS = """
+if redis.call('HGET', KEYS[1], 'try') ~= ARGV[2] or redis.call('HGET', KEYS[1], 'finished') then return 0 end
+"""
+_UPDATE = f"""{_IS_OURS}
+redis.call('HSET', KEYS[1], 'record', ARGV[1])
+return 1
+"""
+_TAKE_OVER = f"""{_IS_OURS}
+redis.call('HSET', KEYS[1], 'record', ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'try', 1)
+return 1
+"""
+_FINISH = f"""{_IS_OURS}
 redis.call('HSET', KEYS[1], 'record', ARGV[1], 'finished', '1')
-redis.call('ZREM', KEYS[2], ARGV[2])
-redis.call('SREM', KEYS[3], ARGV[2])
-for i = 3, #ARGV, 2 do redis.call('HINCRBYFLOAT', KEYS[4], ARGV[i], ARGV[i + 1]) end
+redis.call('ZREM', KEYS[2], ARGV[3])
+redis.call('SREM', KEYS[3], ARGV[3])
+for i = 4, #ARGV, 2 do redis.call('HINCRBYFLOAT', KEYS[4], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
@@ -134,6 +146,10 @@ def _key(record_id: str) -> str:
 
 def _steps_key(record_id: str) -> str:
     return f"{_key(record_id)}:steps"
+
+
+def _body(record: Remediation) -> str:
+    return json.dumps({**record.as_dict(), "steps": []})
 
 
 def _known_key(backend: str) -> str:
@@ -153,7 +169,6 @@ class Remediations:
 
     def create(self, record: Remediation) -> bool:
         """Keep a new record; False when there is one of this uuid, which is left as it is."""
-        body = {**record.as_dict(), "steps": []}
         made = self._client.eval(
             _CREATE,
             4,
@@ -161,10 +176,11 @@ class Remediations:
             INDEX_KEY,
             OPEN_KEY,
             _known_key(record.backend),
-            json.dumps(body),
+            _body(record),
             record.uuid,
             repr(record.accepted_at),
             record.session,
+            str(record.interruptions),
         )
         if made:
             self._forget_oldest()
@@ -195,22 +211,33 @@ class Remediations:
                 records.append(record)
         return records
 
-    def start(self, record: Remediation, at: float) -> None:
-        """Note that somebody works on it."""
+    def start(self, record: Remediation, at: float) -> bool:
+        """Note that somebody works on it; see update()."""
         record.started_at = at
         self._client.sadd(RUNNING_KEY, record.uuid)
-        self.update(record)
+        return self.update(record)
 
-    def update(self, record: Remediation) -> None:
-        """Keep what changed before the end; steps are kept by add_step() alone."""
-        self._client.hset(_key(record.uuid), "record", json.dumps({**record.as_dict(), "steps": []}))
+    def update(self, record: Remediation) -> bool:
+        """Keep what changed before the end; steps are kept by add_step() alone.
+
+        False, and nothing is changed, when it has ended or somebody else has taken it over meanwhile.
+        """
+        return bool(self._client.eval(_UPDATE, 1, _key(record.uuid), _body(record), str(record.interruptions)))
+
+    def take_over(self, record: Remediation) -> bool:
+        """Begin it anew, because whoever worked on it is gone; ``record`` counts the interruption. See update()."""
+        before = str(record.interruptions)
+        record.interruptions += 1
+        record.started_at = None
+        record.outcome = record.refused = record.remedy = record.message = ""
+        return bool(self._client.eval(_TAKE_OVER, 1, _key(record.uuid), _body(record), before))
 
     def add_step(self, record_id: str, step: Step) -> None:
         """Keep a step that has just ended."""
         self._client.rpush(_steps_key(record_id), json.dumps(asdict(step)))
 
     def finish(self, record: Remediation) -> bool:
-        """Keep the end of it and count it; False when it had ended already, and then nothing is changed or counted."""
+        """Keep the end of it and count it. False, and nothing is changed or counted: see update()."""
         arguments = [str(part) for counted in counted_by(record) for part in (counted.field, counted.amount)]
         return bool(
             self._client.eval(
@@ -220,7 +247,8 @@ class Remediations:
                 OPEN_KEY,
                 RUNNING_KEY,
                 COUNTERS_KEY,
-                json.dumps({**record.as_dict(), "steps": []}),
+                _body(record),
+                str(record.interruptions),
                 record.uuid,
                 *arguments,
             )
