@@ -160,6 +160,7 @@ class Stack:
     durations: Durations = field(default_factory=Durations)
     sandbox_options: dict[str, Any] = field(default_factory=dict)
     profile: str = "demo"
+    redis_password: str = ""
 
     def __post_init__(self) -> None:
         self.folder = self.folder.resolve()
@@ -168,7 +169,7 @@ class Stack:
         self.inventory = self.folder / "inventory.yml"
         self.logs = self.folder / "logs"
         self.backups = self.folder / "backups"
-        self.redis = RedisServer(self.folder / "redis")
+        self.redis = RedisServer(self.folder / "redis", password=self.redis_password)
         self.sandbox = Sandbox(self.folder / "sandbox", self.sessions, **self.sandbox_options)
         self.exporter = SessionExporter(self.folder / "exporter", self.folder / "exporter.yml")
         self.webhook = AlertWebhook(self.folder / "webhook", self.folder / "webhook.yml", self.token)

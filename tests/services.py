@@ -21,6 +21,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -145,11 +146,20 @@ class HttpService(Service):
         except OSError:
             return False
 
-    def request(self, method: str, path: str, body: bytes | None = None, timeout: float = 10.0) -> tuple[int, bytes]:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        timeout: float = 10.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """Status code and body; raises OSError when nobody answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            connection.request(
+                method, path, body, {**(headers or {}), **({"Content-Type": "application/json"} if body else {})}
+            )
             answer = connection.getresponse()
             return answer.status, answer.read()
         except http.client.HTTPException as error:

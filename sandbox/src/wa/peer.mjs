@@ -69,7 +69,7 @@ export class Peer {
   compose(inGroup = false) {
     const message = {
       id: `3EB0${crypto.randomBytes(9).toString('hex').toUpperCase()}`,
-      text: `message ${crypto.randomBytes(6).toString('hex')}`,
+      text: `secret message ${crypto.randomBytes(6).toString('hex')}`,
       at: Date.now(),
       inGroup,
     };
