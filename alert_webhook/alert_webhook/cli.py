@@ -84,10 +84,6 @@ def _run(
     try:
         config = configuration.load(options.config_file)
         configuration.register_secrets(config)
-        service_log.configure(config.log_format, config.log_level, _own_stderr())
-        # What these say is said better by us.
-        for name in ("rq.worker", "rq.job", "rq.queue", "rq.registry", "gunicorn.error"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         run = prepare(config)
         if options.check_config:
             print(f"{options.config_file}: correct.")
@@ -95,6 +91,10 @@ def _run(
     except ConfigError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return EXIT_WRONG_CONFIG
+    service_log.configure(config.log_format, config.log_level, _own_stderr())
+    # What these say is said better by us.
+    for name in ("rq.worker", "rq.job", "rq.queue", "rq.registry", "gunicorn.error"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         run()
     except SessionMedicError as error:

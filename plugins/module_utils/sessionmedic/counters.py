@@ -56,7 +56,8 @@ def read(client: Client) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         try:
             metric, labels = json.loads(name)
             key = tuple(sorted((str(label), str(text)) for label, text in labels.items()))
-            found.setdefault(str(metric), {})[key] = float(value)
+            number = float(value)
         except (ValueError, TypeError, AttributeError):
             continue
+        found.setdefault(str(metric), {})[key] = number
     return found
