@@ -47,7 +47,6 @@ def prepare(config: WebhookConfig, address: str = "", allow_unauthenticated: boo
     host, port = listen_address(address or config.listen_address)
     checker = authenticator(config.auth, allow_unauthenticated)
     _check_tls(config)
-    _check_port(host, port)
     backends = backend_names(config)
 
     def load() -> Flask:
@@ -55,6 +54,7 @@ def prepare(config: WebhookConfig, address: str = "", allow_unauthenticated: boo
         return create_app(config, connect(url), connect(url, decode=False), checker, backends)
 
     def serve() -> None:
+        _check_port(host, port)
         if allow_unauthenticated and not config.auth.given:
             _log.warning("Anybody who reaches %s port %d may start repairs.", host or "*", port)
         _log.info("Listening on %s port %d for %d backends.", host or "*", port, len(backends.all()))

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import task_results
 from .audit import Audit
+from .counters import add, increment
 from .errors import InvalidName
 from .names import check_name
 from .redis_client import answering, connect
@@ -26,7 +27,8 @@ class Recorder:
         self._audit = audit
         self._playbook = playbook
         self._asked_by = asked_by
-        self._records = Remediations(connect(redis_url))
+        self._client = connect(redis_url)
+        self._records = Remediations(self._client)
         self._given_id = remediation_id
         self._given: Remediation | None = None
         # By hand a play has one host a session.
@@ -42,11 +44,13 @@ class Recorder:
         :raises StateUnavailable: Redis could not be written, or a by-hand audit entry could not.
         """
         failed = step.outcome == "failed"
+        self._count(action, result)
         if self._given_id:
             record = self._asked_for()
         else:
             record = self._made_by_hand(host, action, failed, result, step.started_at)
         if record is None:
+            self._write()
             return
         record.steps.append(step)
         self._later(record, lambda: self._records.add_step(record.uuid, step))
@@ -67,6 +71,15 @@ class Recorder:
                 record.outcome = "failed"
             self._finish(host, now)
         self._write()
+
+    def _count(self, action: str, result: Mapping[str, Any]) -> None:
+        checked = task_results.sessions_checked(action, result)
+        counted = [
+            increment("whatsapp_sessions_checked_total", {"backend": backend}, number)
+            for backend, number in checked.items()
+        ]
+        if counted:
+            self._unwritten.append(lambda: add(self._client, counted))
 
     def _asked_for(self) -> Remediation | None:
         if self._given is None:

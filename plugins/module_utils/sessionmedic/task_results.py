@@ -86,3 +86,19 @@ def is_release(action: str, result: Mapping[str, Any]) -> bool:
     """Whether the task gave the lock of a session back."""
     arguments = (result.get("invocation") or {}).get("module_args") or {}
     return action == f"{COLLECTION}session_lock" and arguments.get("state") == "released"
+
+
+def sessions_checked(action: str, result: Mapping[str, Any]) -> dict[str, int]:
+    """Backend to the number of sessions whose health a task has judged; verifications of a repair do not count."""
+    if action != f"{COLLECTION}session_health":
+        return {}
+    counted: dict[str, int] = {}
+    for one in result.get("results") or [result]:
+        arguments = (one.get("invocation") or {}).get("module_args") or {}
+        if arguments.get("lock_store") == "local":
+            continue
+        number = len(one["sessions"]) if isinstance(one.get("sessions"), list) else int("remedies" in one)
+        if number and arguments.get("backend_name"):
+            backend = str(arguments["backend_name"])
+            counted[backend] = counted.get(backend, 0) + number
+    return counted

@@ -266,5 +266,8 @@ def test_a_taken_port_is_named(stand: Stand) -> None:
     second = Webhook(stand.folder / "second", config)
     second.port = first.port
     ended = subprocess.run(second.command(), capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(f"alert-webhook: Cannot listen on 127.0.0.1 port {first.port}: Address already in")
+    assert ended.returncode == 1
+    assert f"[CRITICAL] Cannot listen on 127.0.0.1 port {first.port}: Address already in use." in ended.stderr
+    # Its configuration is right all the same.
+    checked = subprocess.run([*second.command(), "--check-config"], capture_output=True, timeout=30, check=False)
+    assert checked.returncode == 0

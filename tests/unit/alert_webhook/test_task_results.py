@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from sessionmedic.remediations import Remediation
-from sessionmedic.task_results import is_acquisition, is_ours, is_release, note, step_message, step_name
+from sessionmedic.task_results import (
+    is_acquisition,
+    is_ours,
+    is_release,
+    note,
+    sessions_checked,
+    step_message,
+    step_name,
+)
 
 COLLECTION = "sessionmedic.whatsapp."
 
@@ -103,3 +111,18 @@ def test_a_state_that_only_a_person_can_end_is_a_refusal(connection: str, remedi
     result = {"state": "disconnected", "reason": "x", "connection": connection, "remedies": remedies}
     note(record, COLLECTION + "session_health", "health", False, result, True)
     assert record.refused == refused
+
+
+def test_judged_sessions_are_counted_by_backend_and_verifications_are_not() -> None:
+    def judged(backend: str, **result: Any) -> dict[str, Any]:
+        return {"invocation": {"module_args": {"backend_name": backend}}, **result}
+
+    action = COLLECTION + "session_health"
+    assert sessions_checked(action, judged("shop", state="stuck", remedies=[])) == {"shop": 1}
+    assert sessions_checked(action, judged("shop", verified=True)) == {}
+    loop = {"results": [judged("a", sessions=[{}, {}]), judged("b", sessions=[]), judged("a", sessions=[{}])]}
+    assert sessions_checked(action, loop) == {"a": 3}
+    assert sessions_checked(COLLECTION + "session_info", judged("shop", sessions=[{}])) == {}
+    assert sessions_checked(action, {}) == {}
+    local = {"invocation": {"module_args": {"backend_name": "shop", "lock_store": "local"}}, "remedies": []}
+    assert sessions_checked(action, local) == {}
