@@ -26,8 +26,9 @@ READ_SECONDS = 0.2
 SAVE_SECONDS = 5.0
 # Also when nothing happened: times of observation grow old.
 SAVE_ANYWAY_SECONDS = 30.0
-# A poll that hangs at the end must not hold up the stop.
-STOP_SECONDS = 5.0
+# The log thread ends after its turn and saves; a poll that hangs must not hold up the stop.
+SAVED_SECONDS = 10.0
+POLLS_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Exporter:
             self._memory = MemoryWatch(config.poll.memory_seconds, list(zip(self.stores, urls, strict=True)))
         self._threads: list[threading.Thread] = []
         self._saved_revision: object = None
-        self._saved_at = time.monotonic()
+        # The first look is saved at once: whoever is killed early must not begin at the ends of the logs again.
+        self._saved_at = float("-inf")
 
     def _restored(self, config: ExporterConfig) -> tuple[list[BackendStore], list[BackendLogs]]:
         """Stores and logs as the state file left them; as new when it cannot be used."""
@@ -98,31 +100,38 @@ class Exporter:
             self._spawn(f"poll {store.name}", poller.run)
         if self._memory is not None:
             self._spawn("memory", self._memory.run)
-        self._spawn("logs", self._follow_logs)
+        self._log_thread = self._spawn("logs", self._follow_logs)
 
     def stop(self) -> None:
         """Stop all threads and save the state."""
         self._stop.set()
         for poller in self._pollers:
             poller.wake()
-        deadline = time.monotonic() + STOP_SECONDS
+        self._log_thread.join(SAVED_SECONDS)
+        deadline = time.monotonic() + POLLS_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        self._save()
         for logs in self.logs:
             logs.close()
         self._state.close()
 
-    def _spawn(self, name: str, run: Callable[[threading.Event], None]) -> None:
+    def _spawn(self, name: str, run: Callable[[threading.Event], None]) -> threading.Thread:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _follow_logs(self, stop: threading.Event) -> None:
         while not stop.is_set():
             more = False
             for logs, store, poller in zip(self.logs, self.stores, self._pollers, strict=True):
-                events, has_more = logs.read(time.time())
+                try:
+                    events, has_more = logs.read(time.time())
+                except Exception:
+                    # What one backend's log holds must not end the watch over all others; its next turn goes on.
+                    self.metrics.log_failures.labels(store.name).inc()
+                    _log.exception("The logs of backend %s could not be read.", store.name)
+                    continue
                 more |= has_more
                 if events and store.count(events):
                     poller.wake()
@@ -131,6 +140,7 @@ class Exporter:
             self._save_if_due()
             if not more:
                 stop.wait(READ_SECONDS)
+        self._save()
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -164,7 +174,7 @@ class Exporter:
     # -- pages --------------------------------------------------------------------------------------------------
 
     def pages(self) -> Pages:
-        return Pages(self._exposition, self._lines, self._not_ready, self._may_scrape)
+        return Pages(self._exposition, self._lines, self._unhealthy, self._not_ready, self._may_scrape)
 
     def _exposition(self, openmetrics: bool, packed: bool) -> bytes:
         began = time.perf_counter()
@@ -175,6 +185,10 @@ class Exporter:
 
     def _may_scrape(self) -> bool:
         return all(logs.replayed for logs in self.logs)
+
+    def _unhealthy(self) -> str:
+        ended = [thread.name for thread in self._threads if not thread.is_alive()]
+        return f"Ended unexpectedly: {', '.join(ended)}." if ended else ""
 
     def _not_ready(self) -> str:
         if not self._may_scrape():

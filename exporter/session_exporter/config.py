@@ -89,7 +89,7 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Exporter
         problems = "; ".join(
             _sentence(details, data) for details in error.errors(include_url=False, include_input=False)
         )
-        raise ConfigError(f"{path}: {problems}.", "See docs/configuration.md.") from None
+        raise ConfigError(f"{path}: {problems}.", "Correct it, and try it with --check-config.") from None
     except SessionMedicError as error:
         raise ConfigError(f"{path}: {error.message}", error.hint) from None
     return config

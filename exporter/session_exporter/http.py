@@ -36,6 +36,7 @@ class Pages:
     """What the server serves.
 
     :param metrics: the exposition, given whether in OpenMetrics and whether compressed.
+    :param unhealthy: why it should be restarted, empty when it should not.
     :param not_ready: why scrapes and traffic should wait, empty when they should not.
     :param may_scrape: whether counters are as far as an earlier run had shown them.
     """
@@ -44,11 +45,13 @@ class Pages:
         self,
         metrics: Callable[[bool, bool], bytes],
         backends: Callable[[], Sequence[BackendLine]],
+        unhealthy: Callable[[], str],
         not_ready: Callable[[], str],
         may_scrape: Callable[[], bool],
     ) -> None:
         self.metrics = metrics
         self.backends = backends
+        self.unhealthy = unhealthy
         self.not_ready = not_ready
         self.may_scrape = may_scrape
 
@@ -83,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/":
             self._send(200, "text/html; charset=utf-8", self.pages.landing().encode())
         elif path == "/-/healthy":
-            self._text(200, "Healthy.")
+            reason = self.pages.unhealthy()
+            self._text(503 if reason else 200, reason or "Healthy.")
         elif path == "/-/ready":
             reason = self.pages.not_ready()
             self._text(503 if reason else 200, reason or "Ready.")

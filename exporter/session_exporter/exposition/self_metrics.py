@@ -60,9 +60,17 @@ class SelfMetrics:
             registry=self.registry,
         )
 
+        self.log_failures = Counter(
+            "session_exporter_log_failures_total",
+            "How often reading a backend's logs failed unexpectedly; see the exporter's log.",
+            ("backend",),
+            registry=self.registry,
+        )
+
     def known_backend(self, backend: str) -> None:
         """Start its series at zero."""
         self._durations.labels(backend)
+        self.log_failures.labels(backend)
         for outcome in ("ok", "failed"):
             self._checks.labels(backend, "connection", outcome)
 

@@ -263,7 +263,9 @@ class Follower:
             self._files.append(LogFile(again))
         else:
             self._files.append(LogFile(copy, file.offset))
-            self._append_successors(copy, again)
+            # Between the copy and the file as it is now; what came after that is found at its end.
+            between = written_between(self.path, copy, {file.id[1], os.fstat(copy).st_ino}, again)
+            self._files += [LogFile(fd) for fd in (*between, again)]
 
     def _clean(self, file: LogFile, offset: int, data: bytes) -> Iterator[Block]:
         if self._skip_partial_line:

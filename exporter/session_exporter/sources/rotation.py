@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import re
 import stat
@@ -99,15 +100,18 @@ def find_rest(path: str, position: Position) -> int | None:
     return None
 
 
-def written_between(path: str, old: int, known: Collection[int]) -> list[int]:
-    """Files rotated after the open file ``old`` and before the present ``path``, opened, oldest first.
+def written_between(path: str, old: int, known: Collection[int], new: int | None = None) -> list[int]:
+    """Files rotated after the open file ``old`` and before ``path`` (or the open file ``new``), opened, oldest first.
 
     :param known: inodes that are read anyway.
     """
     since = os.fstat(old).st_mtime_ns
+    until = math.inf if new is None else os.fstat(new).st_mtime_ns
     found: list[int] = []
     for sibling in sorted(_siblings(path), key=lambda entry: entry.modified):
-        if sibling.inode in known or sibling.modified < since or not _is_rotated_name(path, sibling.path):
+        if sibling.inode in known or not _is_rotated_name(path, sibling.path):
+            continue
+        if not since <= sibling.modified <= until:
             continue
         try:
             fd = open_log(sibling.path)

@@ -370,7 +370,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=8))
 def test_no_order_of_writes_rotations_and_restarts_loses_or_doubles_a_line(
     tmp_path: Path, steps: list[str], sizes: list[int]
@@ -381,6 +381,7 @@ def test_no_order_of_writes_rotations_and_restarts_loses_or_doubles_a_line(
     log = folder / "out.log"
     log.touch()
     follower = started(log)
+    position = position_after(log, 0)
     written = rotated = 0
     got = b""
 
@@ -397,7 +398,7 @@ def test_no_order_of_writes_rotations_and_restarts_loses_or_doubles_a_line(
             log.rename(folder / f"out.log.{rotated}")
             write(1)
         elif step == "copytruncate" and log.stat().st_size:
-            if not follower._files[0].offset:
+            if not (follower._files[-1].offset if follower._files else position.offset):
                 # Nothing tells a file of which nothing was read from its successor.
                 got += read(follower)
                 write(1)

@@ -22,10 +22,12 @@ class Site:
     """A server and what it serves, changed by the test."""
 
     def __init__(self) -> None:
-        self.not_ready = ""
+        self.not_ready = self.unhealthy = ""
         self.may_scrape = True
         self.asked: list[tuple[bool, bool]] = []
-        pages = Pages(self.metrics, self.backends, lambda: self.not_ready, lambda: self.may_scrape)
+        pages = Pages(
+            self.metrics, self.backends, lambda: self.unhealthy, lambda: self.not_ready, lambda: self.may_scrape
+        )
         self.server = Server("127.0.0.1", 0, pages)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
         self.thread.start()
@@ -98,6 +100,12 @@ def test_it_is_healthy_while_not_ready(site: Site) -> None:
     assert site.get("/-/ready").status == 200
 
 
+def test_it_is_unhealthy_when_a_part_has_ended(site: Site) -> None:
+    site.unhealthy = "Ended unexpectedly: logs."
+    answer = site.get("/-/healthy")
+    assert (answer.status, content(answer)) == (503, b"Ended unexpectedly: logs.\n")
+
+
 def test_no_counter_is_shown_before_it_is_as_far_as_it_was(site: Site) -> None:
     site.may_scrape = False
     assert site.get("/metrics").status == 503
@@ -163,4 +171,4 @@ def test_clients_that_say_nothing_cannot_take_all_threads(site: Site, monkeypatc
 
 def test_an_occupied_port_is_an_error(site: Site) -> None:
     with pytest.raises(OSError):
-        Server("127.0.0.1", site.server.port, Pages(site.metrics, site.backends, str, bool))
+        Server("127.0.0.1", site.server.port, Pages(site.metrics, site.backends, str, str, bool))
