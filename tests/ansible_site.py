@@ -19,7 +19,7 @@ BACKEND = "sandbox"
 # Peers of the session under test write so often; errors are there soon after a fault.
 MESSAGE_MS = 200
 # Shortened times; every count is the production one.
-FAST = {"verify_settle_seconds": 2, "verify_timeout_seconds": 12}
+FAST = {"verify_settle_seconds": 2, "verify_timeout_seconds": 8}
 
 
 class Site:

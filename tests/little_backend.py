@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.http_backend import Reply, ScriptedBackend
+from tests.playbooks import Run
 
 PASSWORD = "MARKED-little-password"
+QUICK = {"verify_settle_seconds": 0.2, "verify_timeout_seconds": 3}
 
 
 def credentials(user: str = "5511999990000") -> bytes:
@@ -105,3 +107,18 @@ class LittleBackend:
 
     def __exit__(self, *error: object) -> None:
         self.server.__exit__(*error)
+
+
+def refused(run: Run, *words: str) -> None:
+    """The run failed with these words, and showed neither a traceback nor the password."""
+    assert run.rc != 0, run.output
+    text = " ".join(run.output.split())
+    for word in words:
+        assert word in text, run.output
+    assert "Traceback" not in text
+    assert PASSWORD not in text
+
+
+def nothing_done(little: LittleBackend) -> None:
+    """No call that changes something was made."""
+    assert little.calls("disconnect") + little.calls("start-session") == 0

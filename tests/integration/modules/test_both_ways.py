@@ -77,7 +77,6 @@ STEPS: list[dict[str, Any]] = [
     {"session_backup": {"session": "S", "unknown_option": 1}},
     {"session_backup": {}},
     {"session_info": {"backend": {"url": "ftp://nowhere"}}},
-    {"session_info": {"backend": {"url": "http://127.0.0.1:9", "connect_timeout": 0.2}}},
     {"session_backup": {"session": "S", "redis_url": "{{ redis_away }}"}},
     {
         "session_backup": {

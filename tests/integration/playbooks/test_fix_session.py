@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.ansible_site import BACKEND, FAST, Site, broken, reads_again, row, untouched
-from tests.playbooks import ROOT, Ansible
+from tests.playbooks import Ansible
 from tests.sandbox.sandbox import wait_for
 
 REMEDY_STEPS = ["Back up", "Disconnect", "Back up what closing changed", "Purge", "Reconnect", "Verify"]
@@ -162,47 +162,3 @@ def test_recreate_ends_in_a_qr_code_that_a_person_scans(site: Site, ansible: Ans
     assert len(site.backups_of(35)) >= 1
     site.sandbox.control_post("/sessions/35/scan")
     site.sandbox.wait_status(35, "CONNECTED")
-
-
-def test_a_repair_that_did_not_help_keeps_the_next_automatic_one_away(site: Site, ansible: Ansible) -> None:
-    broken(site, 39, "rolled_back_records")
-    run = ansible.run("fix_session", id=39, strategy="restart", **FAST)
-    assert run.rc == 2
-    assert row(run, 39)[:2] == ["gave_up", "restart"]
-    site.sandbox.control_post("/touched/reset")
-    again = ansible.run("fix_session", id=39, **FAST)
-    assert again.rc == 2
-    assert row(again, 39)[0] == "refused"
-    assert "-e force=true" in again.output
-    assert site.sandbox.touched(39)["socket_restarts"] == 0
-    named = ansible.run("fix_session", id=39, strategy="regenerate", **FAST)
-    assert named.rc == 0, named.output
-    assert row(named, 39)[:2] == ["recovered", "regenerate"]
-
-
-def test_a_run_from_the_playbooks_folder_and_without_an_inventory(site: Site, tmp_path: Path) -> None:
-    backend = site.backend
-    environ = {
-        "BACKEND_URL": backend["url"],
-        "BACKEND_USERNAME": backend["auth"]["username"],
-        "BACKEND_PASSWORD": backend["auth"]["password"],
-        "SESSION_STORAGE_PATH": backend["session_path"],
-        "BACKUP_PATH": backend["backup_path"],
-        "BACKEND_LOG_PATH": ":".join(source["path"] for source in backend["log_sources"]),
-        "REDIS_URL": site.redis.url,
-    }
-    alone = Ansible(tmp_path, None, environ)
-    inside = alone.run("fix_session", "-vvv", cwd=ROOT / "playbooks", id=38, strategy="restart", force=True, **FAST)
-    assert inside.rc == 0, inside.output
-    assert "default/38" in inside.recap
-    assert backend["auth"]["password"] not in inside.output
-    elsewhere = alone.run(
-        "check_sessions",
-        "-v",
-        cwd=tmp_path,
-        environ={"ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible/collections")},
-        id=38,
-    )
-    assert elsewhere.rc == 0, elsewhere.output
-    assert "default  38       loja-38  connected   healthy" in elsewhere.stdout
-    assert backend["auth"]["password"] not in elsewhere.output
