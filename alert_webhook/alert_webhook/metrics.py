@@ -14,10 +14,12 @@ from rq import Queue
 from sessionmedic import brakes, counters
 from sessionmedic.redis_client import Client
 from sessionmedic.remediations import (
+    BACKEND_REMEDIES,
     DURATION_BUCKETS,
     OUTCOMES,
     RECOVERY_BUCKETS,
     REMEDIES,
+    SESSION_REMEDIES,
     Remediations,
 )
 
@@ -103,8 +105,8 @@ class RemediationCollector(Collector):
             (
                 (backend, session, remedy, outcome)
                 for backend, sessions in self._records.known_sessions(names).items()
-                for session in sessions
-                for remedy in REMEDIES
+                for session, remedies in [("", BACKEND_REMEDIES), *((one, SESSION_REMEDIES) for one in sessions)]
+                for remedy in remedies
                 for outcome in OUTCOMES
             ),
         )

@@ -19,7 +19,9 @@ from .redis_client import Client
 from .service_log import one_line, redact
 
 OUTCOMES = ("recovered", "failed", "gave_up", "interrupted", "dry_run")
-REMEDIES = ("restart", "regenerate", "restore", "recreate", "restart_backend", "collect_garbage")
+SESSION_REMEDIES = ("restart", "regenerate", "restore", "recreate")
+BACKEND_REMEDIES = ("restart_backend", "collect_garbage")
+REMEDIES = (*SESSION_REMEDIES, *BACKEND_REMEDIES)
 STEP_OUTCOMES = ("ok", "changed", "failed", "skipped")
 BY_HAND = "hand:"
 

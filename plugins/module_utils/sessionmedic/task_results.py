@@ -34,6 +34,10 @@ def step_message(action: str, result: Mapping[str, Any]) -> str:
     """One line about a finished task; nothing of a task whose output is hidden (``no_log``)."""
     if "censored" in result:
         return ""
+    if isinstance(result.get("results"), list):
+        # A loop's own message is always the same words.
+        messages = (step_message(action, one) for one in result["results"] if isinstance(one, Mapping))
+        return tidy("; ".join(filter(None, messages)))
     kind = action.rpartition(".")[2]
     message = result.get("msg")
     if message:

@@ -199,9 +199,11 @@ def test_counters_of_a_known_session_start_at_zero(line: Line) -> None:
     assert all(
         _line(shown, "whatsapp_remediations_total", session="counted", outcome=outcome, remedy=remedy) == 0.0
         for outcome in ("recovered", "failed", "gave_up", "interrupted", "dry_run")
-        for remedy in ("restart", "regenerate", "restore", "recreate", "restart_backend", "collect_garbage")
+        for remedy in ("restart", "regenerate", "restore", "recreate")
     )
     assert _line(shown, "whatsapp_remediations_refused_total", backend="shop", reason="storm") == 0.0
+    labels = {"session": "", "outcome": "failed", "remedy": "restart_backend"}
+    assert _line(shown, "whatsapp_remediations_total", **labels) == 0.0
     hold.unlink()
     record = stand.ended(webhook, "counted")
     shown = _metrics(line)

@@ -136,6 +136,22 @@ def test_counters_add_up_over_processes_and_survive_foreign_fields(redis: RedisS
     assert counters.read(client) == {"whatsapp_remediations_refused_total": {labels: 2.0}}
 
 
+def test_sessions_that_a_playbook_judges_are_counted_whoever_runs_it(
+    redis: RedisServer, client: Client, tmp_path: Path
+) -> None:
+    recorder = Recorder(redis.url, Audit(tmp_path), "check_sessions", "hand:x")
+    arguments = {"invocation": {"module_args": {"backend_name": "shop"}}}
+    action = "sessionmedic.whatsapp.session_health"
+    for result in (
+        {"remedies": [], "state": "stuck"},
+        {"verified": True},
+        {"results": [{**arguments, "sessions": [1, 2]}]},
+    ):
+        recorder.record("h", action, Step("health", 1.0, 0.1, "ok"), {**arguments, **result}, 2.0)
+    assert counters.read(client) == {"whatsapp_sessions_checked_total": {(("backend", "shop"),): 3.0}}
+    assert Remediations(client).newest() == []
+
+
 def test_steps_that_redis_did_not_take_come_later_and_in_order(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as server:
         client = connect(server.url)

@@ -51,6 +51,11 @@ def test_a_step_is_called_like_its_task() -> None:
         ("session_reconnect", {"msg": "It cannot.\nReally."}, r"It cannot.\nReally."),
         ("session_info", {}, ""),
         ("session_health", {"censored": "x", "reason": "secret", "msg": "secret"}, ""),
+        (
+            "session_info",
+            {"msg": "One or more items failed", "results": [{"msg": "It is down."}, {}, {"censored": "x", "msg": "y"}]},
+            "It is down.",
+        ),
         ("session_info", {"msg": "x" * 500}, "x" * 297 + "..."),
     ],
 )
