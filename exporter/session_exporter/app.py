@@ -12,6 +12,7 @@ from sessionmedic.backends import registry
 from sessionmedic.errors import StoreError
 
 from .config import ExporterConfig
+from .credentials import CredentialsWatch
 from .exposition.renderer import Renderer
 from .exposition.self_metrics import BackendCollector, LogCollector, SelfMetrics
 from .http import BackendLine, Pages
@@ -23,6 +24,8 @@ from .store import BackendStore
 from .verified import VerifiedMarks
 
 READ_SECONDS = 0.2
+# Changes of health are logged this soon also when nobody scrapes.
+JUDGE_SECONDS = 1.0
 SAVE_SECONDS = 5.0
 # Also when nothing happened: times of observation grow old.
 SAVE_ANYWAY_SECONDS = 30.0
@@ -60,6 +63,10 @@ class Exporter:
         if config.poll.memory_seconds:
             urls = [backend.url for backend in config.backends]
             self._memory = MemoryWatch(config.poll.memory_seconds, list(zip(self.stores, urls, strict=True)))
+        self._credentials: CredentialsWatch | None = None
+        if config.poll.credentials_seconds:
+            backends = list(zip(self.stores, config.backends, strict=True))
+            self._credentials = CredentialsWatch(config.poll.credentials_seconds, backends)
         self._threads: list[threading.Thread] = []
         self._saved_revision: object = None
         # The first look is saved at once: whoever is killed early must not begin at the ends of the logs again.
@@ -100,6 +107,8 @@ class Exporter:
             self._spawn(f"poll {store.name}", poller.run)
         if self._memory is not None:
             self._spawn("memory", self._memory.run)
+        if self._credentials is not None:
+            self._spawn("credentials", self._credentials.run)
         self._log_thread = self._spawn("logs", self._follow_logs)
 
     def stop(self) -> None:
@@ -122,8 +131,10 @@ class Exporter:
         return thread
 
     def _follow_logs(self, stop: threading.Event) -> None:
+        judged_at = 0.0
         while not stop.is_set():
             more = False
+            judge = time.monotonic() - judged_at >= JUDGE_SECONDS
             for logs, store, poller in zip(self.logs, self.stores, self._pollers, strict=True):
                 try:
                     events, has_more = logs.read(time.time())
@@ -135,8 +146,10 @@ class Exporter:
                 more |= has_more
                 if events and store.count(events):
                     poller.wake()
-                with store.lock:
-                    store.refresh()
+                if judge:
+                    with store.lock:
+                        store.refresh()
+            judged_at = time.monotonic() if judge else judged_at
             self._save_if_due()
             if not more:
                 stop.wait(READ_SECONDS)

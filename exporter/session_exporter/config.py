@@ -38,6 +38,7 @@ class PollConfig(BaseModel):
     deep_seconds: SecondsOrOff = 120.0
     recovery_seconds: SecondsOrOff = 60.0
     memory_seconds: SecondsOrOff = 300.0
+    credentials_seconds: SecondsOrOff = 300.0
     timeout_seconds: Seconds = 10.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sessionmedic.crypto_errors import KINDS
 from sessionmedic.health import Limits, classify
@@ -26,6 +26,17 @@ from .window import ErrorWindow
 KIND_INDEX = {kind: number for number, kind in enumerate(KINDS)}
 
 
+class Credentials(NamedTuple):
+    """What is shown of a session's credentials; ``bytes`` is 0 when there are none.
+
+    :param saved_at: epoch seconds of the file's last change; None where the place does not tell.
+    """
+
+    bytes: int
+    valid: bool
+    saved_at: float | None = None
+
+
 class SessionSeries:
     """One session: counters that only grow, and the latest of everything else.
 
@@ -37,6 +48,7 @@ class SessionSeries:
         "answering",
         "close_code",
         "connected_at",
+        "credentials",
         "errors",
         "gone_since",
         "health",
@@ -68,6 +80,7 @@ class SessionSeries:
         self.messages: int | None = None
         self.reconnects = 0
         self.memory_bytes: int | None = None
+        self.credentials: Credentials | None = None
         self.window = ErrorWindow(limits.window_seconds)
         self.recent = 0
         # None until it is judged for the first time.

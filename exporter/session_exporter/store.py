@@ -15,7 +15,7 @@ from sessionmedic.logs.reader import ConnectionChanged, Event, MessagesReceived
 from sessionmedic.models import HealthState, Session, StateGroup
 from sessionmedic.service_log import HEALTH, RECONNECT
 
-from .series import SessionSeries
+from .series import Credentials, SessionSeries
 
 # Ids that only logs name: more than this a backend has not got, and each costs series.
 MAX_UNLISTED = 1000
@@ -35,7 +35,8 @@ class Aspect(IntFlag):
     MESSAGES = 16
     CONNECTED_AT = 32
     MEMORY = 64
-    ALL = 127
+    CREDENTIALS = 128
+    ALL = 255
 
 
 class Chunk:
@@ -230,6 +231,27 @@ class BackendStore:
         with self.lock:
             self.memory_bytes = dict(memory_bytes)
             self.started_at = started_at
+
+    # -- credentials --------------------------------------------------------------------------------------------
+
+    def listed_sessions(self) -> list[str]:
+        """Ids of the sessions that the backend lists."""
+        with self.lock:
+            return [series.id for series in self.sessions.values() if series.listed is not None]
+
+    def credentials_of(self, session: str) -> Credentials | None:
+        """What was found last."""
+        with self.lock:
+            series = self.sessions.get(session)
+            return None if series is None else series.credentials
+
+    def found_credentials(self, session: str, found: Credentials | None) -> None:
+        """What is known of a session's credentials now; None when they cannot be looked at."""
+        with self.lock:
+            series = self.sessions.get(session)
+            if series is not None and series.credentials != found:
+                series.credentials = found
+                self._chunk_of[session].changed |= Aspect.CREDENTIALS
 
     # -- what is shown ------------------------------------------------------------------------------------------
 

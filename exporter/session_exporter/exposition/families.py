@@ -184,4 +184,25 @@ FAMILIES: tuple[Family, ...] = (
         Aspect.MEMORY,
         lambda series: series.memory_bytes,
     ),
+    _family(
+        "whatsapp_session_credentials_bytes",
+        "gauge",
+        "Size of the session's credentials where its backend keeps them; 0: there are none.",
+        Aspect.CREDENTIALS,
+        lambda series: None if series.credentials is None else series.credentials.bytes,
+    ),
+    _family(
+        "whatsapp_session_credentials_valid",
+        "gauge",
+        "Whether the session's credentials are complete and paired.",
+        Aspect.CREDENTIALS,
+        lambda series: None if series.credentials is None else int(series.credentials.valid),
+    ),
+    _family(
+        "whatsapp_session_credentials_saved_timestamp_seconds",
+        "gauge",
+        "When the file with the session's credentials was last written.",
+        Aspect.CREDENTIALS,
+        lambda series: None if series.credentials is None else series.credentials.saved_at,
+    ),
 )

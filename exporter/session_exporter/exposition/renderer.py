@@ -1,7 +1,7 @@
 """Render all session series, keeping the text and its compressed form of all that did not change.
 
-A gzip answer is one stream of deflate blocks that are compressed once each: with Z_FULL_FLUSH a block ends on a byte
-and refers to nothing before it, so blocks can be joined. Only the checksum is taken over the whole text each time.
+A gzip answer is one stream of deflate blocks. Each piece is compressed once, by a compressor of its own, so that it
+refers to nothing before it, and flushed, so that it ends on a byte: pieces can be joined. Only the checksum is taken anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Piece:
     def packed(self) -> bytes:
         if self._packed is None:
             deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-            self._packed = deflate.compress(self.text) + deflate.flush(zlib.Z_FULL_FLUSH)
+            self._packed = deflate.compress(self.text) + deflate.flush(zlib.Z_SYNC_FLUSH)
         return self._packed
 
 

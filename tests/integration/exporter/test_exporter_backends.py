@@ -17,6 +17,7 @@ from tests.http_backend import ScriptedBackend
 from tests.integration.exporter.conftest import ListedSessions
 from tests.integration.exporter.exporter_service import Exporter, append, eventually, failure, silent_backend
 from tests.services import RedisServer
+from tests.unit.stores.auth_state import creds
 
 POLL = {"connection_seconds": 0.3, "transitory_seconds": 0.3, "timeout_seconds": 1.0}
 
@@ -151,6 +152,23 @@ def test_a_verified_repair_empties_the_window_also_of_old_messages_that_fail_aga
     log_text = exporter.log_path.read_text()
     assert log_text.count("Marks of verified repairs cannot be read") == 1
     assert "marked-secret" not in log_text
+
+
+def test_credentials_that_a_backend_keeps_in_redis_are_judged(tmp_path: Path, backend: ListedSessions) -> None:
+    with RedisServer(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        data = creds()
+        client.set("sessions:26:creds", data)
+        client.set("sessions:2:creds", data[:100])
+        shop = {"name": "shop", "url": backend.url, "redis_url": server.url}
+        config = {"poll": {**POLL, "credentials_seconds": 0.3}, "backends": [shop]}
+        with Exporter(tmp_path, config) as exporter:
+            valid = "whatsapp_session_credentials_valid"
+            eventually(lambda: exporter.value(valid, backend="shop", session="26") == 1, "valid credentials")
+            assert exporter.value(valid, backend="shop", session="2") == 0
+            size = "whatsapp_session_credentials_bytes"
+            assert exporter.value(size, backend="shop", session="26") == len(data)
+            server.stop()
+            eventually(lambda: exporter.value(valid, backend="shop", session="26") is None, "nothing is known")
 
 
 # -- secrets --------------------------------------------------------------------------------------------------------

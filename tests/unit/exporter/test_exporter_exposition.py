@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from session_exporter.exposition.families import FAMILIES, Family, escape
 from session_exporter.exposition.renderer import Renderer
 from session_exporter.exposition.self_metrics import BackendCollector, SelfMetrics
-from session_exporter.series import SessionSeries
+from session_exporter.series import Credentials, SessionSeries
 from session_exporter.store import BackendStore
 from sessionmedic.crypto_errors import KINDS
 from sessionmedic.logs.reader import MessagesReceived
@@ -116,6 +116,7 @@ def full(clock: Clock, metrics: SelfMetrics) -> Iterator[Renderer]:
     made = store(clock, session(name=HOSTILE, company=HOSTILE), session("a.b@c-d_e", ConnectionState.CONNECTING))
     made.count([error(), error(None), MessagesReceived("26", 3, NOW)])
     made.sessions["26"].memory_bytes = 1
+    made.found_credentials("26", Credentials(1964, True, NOW))
     made.measured({"rss": 5, "children": 6}, NOW)
     down = BackendStore("down", made.limits, clock)
     down.poll_failed("away")

@@ -206,6 +206,12 @@ def test_reconnects_are_counted_and_the_first_sight_is_none(clock: Clock) -> Non
     assert made.sessions["26"].connected_at == clock.now
 
 
+def test_a_session_whose_state_was_unknown_has_not_reconnected(clock: Clock) -> None:
+    made = store(clock, session(state=ConnectionState.UNKNOWN))
+    made.poll_succeeded([session()])
+    assert made.sessions["26"].reconnects == 0
+
+
 def test_only_enabled_sessions_of_a_group_are_selected(clock: Clock) -> None:
     down = ConnectionState.DISCONNECTED
     made = store(clock, session("1"), session("2", down), session("3", down, enabled=False))
