@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from demo.stack import Stack
-from tests.e2e.ward import SESSIONS, Ward
+from tests.e2e.ward import Ward
 
 
-@pytest.fixture(scope="session")
-def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+@pytest.fixture(scope="module")
+def ward(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """A sandbox with the SESSIONS of the test's module."""
     folder: Path = tmp_path_factory.mktemp("ward")
-    stack = Stack(folder, SESSIONS, sandbox_options={"peers_per_session": 2, "message_interval_ms": 700})
+    stack = Stack(folder, request.module.SESSIONS, sandbox_options={"peers_per_session": 2, "message_interval_ms": 700})
     try:
         stack.launch(stack.redis)
         stack.launch(stack.sandbox)

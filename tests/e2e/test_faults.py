@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.ward import Run, Ward
 
+SESSIONS = (2, 26, 27, 30, 31, 32, 33, 34, 37, 38, 39, 41)
+
 # fault -> (session, remedy that mends it)
 MENDED = {
     "stale_memory": (30, "restart"),
@@ -45,15 +47,11 @@ def test_the_others_were_not_touched(ladder: Run, ward: Ward, session: int) -> N
 
 
 @pytest.mark.parametrize(
-    ("fault", "session", "too_mild"),
-    [("rolled_back_records", 35, "restart"), ("reset_creds", 36, "regenerate")],
+    ("fault", "too_mild"),
+    [("rolled_back_records", "restart"), ("scribbled_records", "restart"), ("reset_creds", "regenerate")],
 )
-def test_a_milder_remedy_is_seen_to_fail(fault: str, session: int, too_mild: str, ward: Ward) -> None:
-    ward.break_session(session, fault)
-    run = ward.fix("-e", f"id={session}", "-e", f"strategy={too_mild}")
-    assert run.code != 0
-    assert run.row(session)["outcome"] == "gave_up"
-    assert not ward.decrypts(session)
+def test_a_milder_remedy_is_seen_to_fail(fault: str, too_mild: str, ladder: Run) -> None:
+    assert f"{too_mild}: did not help" in ladder.said(MENDED[fault][0])
 
 
 def test_a_session_that_hangs_is_restarted(ward: Ward) -> None:
@@ -71,19 +69,6 @@ def test_a_session_that_needs_a_person_is_never_reconnected(fault: str, session:
     run = ward.fix("-e", f"id={session}")
     counts = ward.sandbox.ask(f"sessions/{session}")["touched"]
     assert (counts["api_calls"], counts["socket_restarts"]) == (0, 0), run.text[-4000:]
-
-
-def test_truncated_creds_are_never_started_but_restored(ward: Ward) -> None:
-    ward.sandbox.break_session(40, "creds_truncated")
-    ward.sandbox.ask("touched/reset", {})
-    refused = ward.fix("-e", "id=40", "-e", "strategy=restart")
-    assert refused.code != 0
-    assert "The credentials are" in refused.text and "allow_qr=true" in refused.text, refused.text[-3000:]
-    assert ward.sandbox.ask("sessions/40")["touched"]["api_calls"] == 0
-    run = ward.fix("-e", "id=40")
-    row = run.row(40)
-    assert (row["outcome"], row["remedy"]) == ("recovered", "restore"), run.text[-4000:]
-    assert ward.decrypts(40)
 
 
 def test_lost_creds_are_restored_from_the_table_without_a_qr_code(ward: Ward) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 from demo.stack import Stack, wait_until
 
-# One session a fault, so that tests do not wait for one another's windows.
-SESSIONS = (2, 26, 27, *range(30, 46))
 SETTLE = ("-e", "verify_settle_seconds=4", "-e", "verify_timeout_seconds=12")
 
 
@@ -32,6 +30,17 @@ class Run:
     def changed(self) -> int:
         """Changed tasks in the recap, all hosts together."""
         return sum(int(number) for number in re.findall(r"changed=(\d+)", self.result.stdout))
+
+    def said(self, session: int) -> str:
+        """What the run's decisions said of the session, one after the other."""
+        return "\n".join(
+            " ".join(text.split())
+            for text in re.findall(
+                rf"^ok: \[sandbox/{session} -> sandbox\] => *\n\s+msg: (.*?)(?=\n\n|\nok: |\nchanged: |\Z)",
+                self.result.stdout,
+                re.MULTILINE | re.DOTALL,
+            )
+        )
 
     def row(self, session: int) -> dict[str, str]:
         """The session's line of the summary table."""
