@@ -43,6 +43,7 @@ def credentials(user: str = "5511999990000") -> bytes:
 class LittleBackend:
     """Sessions with a state each, and a folder with credentials and records each.
 
+    :ivar name: how the sessions' names begin.
     :ivar on: call (``disconnect`` or ``start``) to what happens after it; it gets the session id.
     """
 
@@ -51,6 +52,7 @@ class LittleBackend:
         self.storage = folder / "sessions"
         self.log = folder / "backend.log"
         self.log.write_text("")
+        self.name = "shop"
         self.on: dict[str, Callable[[str], None]] = {}
         self.server = ScriptedBackend(self._answer)
         for session in sessions:
@@ -99,7 +101,7 @@ class LittleBackend:
         return 200, self._row(session)
 
     def _row(self, session: str) -> dict[str, Any]:
-        return {"id": session, "name": f"shop-{session}", "status": self.sessions[session]}
+        return {"id": session, "name": f"{self.name}-{session}", "status": self.sessions[session]}
 
     def __enter__(self) -> LittleBackend:
         self.server.__enter__()

@@ -204,3 +204,21 @@ def test_credentials_of_nobody_are_not_started(little: LittleBackend, quick: Ans
     allowed = quick.run("fix_session", id=26, strategy="restart", force=True, allow_qr=True, **QUICK)
     assert allowed.rc == 0, allowed.output
     assert little.calls("26/start-session") == 1
+
+
+# -- what a backend says ----------------------------------------------------------------------------------------------
+
+
+def test_a_template_in_a_name_or_a_state_of_a_backend_is_only_text(
+    little: LittleBackend, quick: Ansible, tmp_path: Path
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "ansible.cfg").write_text(f"[defaults]\ncollections_path = {ROOT / '.ansible/collections'}\n")
+    little.sessions["26"] = LOOKUP
+    little.name = LOOKUP
+    shown = quick.run("check_sessions", "-vvv", cwd=folder)
+    assert shown.rc == 0, shown.output
+    assert LOOKUP in shown.stdout
+    quick.run("fix_session", "-vvv", cwd=folder, id=26, force=True, **QUICK)
+    assert {path.name for path in folder.iterdir()} == {"ansible.cfg"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import dataclasses
 import importlib
@@ -156,3 +157,10 @@ def test_both_configurations_of_ansible_say_the_same() -> None:
         return values
 
     assert read(ROOT / "ansible.cfg") == read(ROOT / "playbooks/ansible.cfg")
+
+
+def test_what_runs_on_managed_hosts_is_python_3_9() -> None:
+    shipped = [*(PLUGINS / "modules").glob("*.py"), *(PLUGINS / "module_utils").glob("_*.py")]
+    assert len(shipped) > len(MODULES)
+    for path in shipped:
+        ast.parse(path.read_text("utf-8"), feature_version=(3, 9))
