@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from sessionmedic import service_file
 from sessionmedic.backends import registry
 from sessionmedic.config import BackendConfig, ErrorPattern
 from sessionmedic.errors import ConfigError, SessionMedicError
@@ -79,13 +78,13 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Exporter
     :raises ConfigError: the file cannot be read, is no YAML, or a key is wrong; the message names file and key.
     """
     env = os.environ if environ is None else environ
-    data = _read(Path(path))
+    data = service_file.read(Path(path), env)
     _fill_in(data, env)
     try:
         config = ExporterConfig.model_validate(data)
         config = config.model_copy(update={"backends": tuple(_complete(item, config, env) for item in config.backends)})
         _check_together(config)
-        listen_address(config.listen_address)
+        service_file.listen_address(config.listen_address)
     except ValidationError as error:
         problems = "; ".join(
             _sentence(details, data) for details in error.errors(include_url=False, include_input=False)
@@ -96,65 +95,7 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Exporter
     return config
 
 
-def listen_address(text: str) -> tuple[str, int]:
-    """Host and port of ``127.0.0.1:9877``, ``[::1]:9877`` or ``:9877``. :raises ConfigError: it is none of these."""
-    host, separator, port = text.rpartition(":")
-    if not separator or not port.isdecimal() or int(port) > 65535 or ("]" in host) != host.startswith("["):
-        raise ConfigError("listen_address is not host:port.", "Write it as 127.0.0.1:9877.")
-    return host.strip("[]"), int(port)
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {name} is given twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.", "Name the file with --config.file.") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
-    try:
-        data = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        # The error's own text quotes the line, which may hold a password.
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{where}: {getattr(error, 'problem', None) or 'not YAML'}.", "Correct the YAML there."
-        ) from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} is not a mapping of keys.", "Start it with backends:.")
-    cleaned: dict[str, Any] = _without_nothing(data)
-    return cleaned
-
-
-def _without_nothing(value: Any) -> Any:
-    """A key without a value is a key that was not given."""
-    if isinstance(value, dict):
-        return {str(key): _without_nothing(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nothing(item) for item in value]
-    return value
-
-
 def _fill_in(data: dict[str, Any], env: Mapping[str, str]) -> None:
-    for key, variable in (("redis_url", "REDIS_URL"), ("log_level", "LOG_LEVEL")):
-        if env.get(variable):
-            data.setdefault(key, env[variable])
     backends = data.get("backends")
     if env.get("BACKEND_URL") and isinstance(backends, list):
         for backend in backends:
@@ -200,16 +141,7 @@ def _sentence(details: ErrorDetails, data: Mapping[str, Any]) -> str:
     """One clause that names the key, such as ``backends[0] (shop).auth.x is not a known key``."""
     loc = details["loc"]
     key = _spelled(loc, data)
-    kind = details["type"]
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _known_keys(loc[:-1])
-        near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-        return f"{key} is not a known key ({hint})"
-    if kind in ("missing", "missing_argument"):
-        return f"{key} is missing"
-    message = details["msg"]
-    return f"{key}: {message[:1].lower()}{message[1:]}"
+    return service_file.clause(key, details, _known_keys(loc[:-1]))
 
 
 def _spelled(loc: tuple[int | str, ...], data: Any) -> str:

@@ -123,6 +123,13 @@ class SessionSeries:
         self.observed_at = now
         self.gone_since = None
 
+    def is_in_new_spell(self, before: StateSpell | None) -> bool:
+        """Whether group or time in it are not those of ``before``."""
+        after = self.spell
+        if before is None or after is None:
+            return before is not after
+        return (before.group, before.since) != (after.group, after.since)
+
     def _was_unseen(self, now: float) -> bool:
         return now - self.observed_at > FLAP_SECONDS
 

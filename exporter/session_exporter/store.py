@@ -192,7 +192,7 @@ class BackendStore:
         if (
             before is None
             or series.state is not before.state
-            or spell != series.spell
+            or series.is_in_new_spell(spell)
             or reconnects != series.reconnects
         ):
             changed |= Aspect.STATE

@@ -1,7 +1,7 @@
 """Render all session series, keeping the text and its compressed form of all that did not change.
 
 A gzip answer is one stream of deflate blocks. Each piece is compressed once, by a compressor of its own, so that it
-refers to nothing before it, and flushed, so that it ends on a byte: pieces can be joined. Only the checksum is taken anew.
+refers to nothing before it, and flushed, so that it ends on a byte: pieces can be joined. The checksum is taken anew.
 """
 
 from __future__ import annotations
