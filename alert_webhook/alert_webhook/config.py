@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from sessionmedic import service_log
+from sessionmedic import service_file, service_log
 from sessionmedic.config import DEFAULT_REDIS_URL
 from sessionmedic.errors import ConfigError, SessionMedicError
 from sessionmedic.names import check_name
@@ -112,10 +110,7 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> WebhookC
     """
     env = os.environ if environ is None else environ
     file = Path(path).absolute()
-    data = _read(file)
-    for key, variable in (("redis_url", "REDIS_URL"), ("log_level", "LOG_LEVEL")):
-        if env.get(variable):
-            data.setdefault(key, env[variable])
+    data = service_file.read(file, env)
     try:
         config = _absolute(WebhookConfig.model_validate(data), file.parent)
         _check_together(config)
@@ -129,14 +124,6 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> WebhookC
     return config
 
 
-def listen_address(text: str) -> tuple[str, int]:
-    """Host and port of ``127.0.0.1:9878``, ``[::1]:9878`` or ``:9878``. :raises ConfigError: it is none of these."""
-    host, separator, port = text.rpartition(":")
-    if not separator or not port.isdecimal() or int(port) > 65535 or ("]" in host) != host.startswith("["):
-        raise ConfigError("listen_address is not host:port.", "Write it as 127.0.0.1:9878.")
-    return host.strip("[]"), int(port)
-
-
 def register_secrets(config: WebhookConfig) -> None:
     """Have the secrets of the configuration replaced wherever this process logs or records."""
     redis_url = config.redis_url.get_secret_value()
@@ -144,39 +131,6 @@ def register_secrets(config: WebhookConfig) -> None:
     service_log.register_secret(credentials.partition(":")[2])
     if config.auth.bearer_token is not None:
         service_log.register_secret(config.auth.bearer_token.get_secret_value())
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {name} is given twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.", "Name the file with --config.file.") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        # The error's own text quotes the line, which may hold a secret.
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"{path}{where}: {problem}.", "Correct the YAML there.") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} is not a mapping of keys.", "Write it as key: value lines.")
-    return {str(key): value for key, value in data.items() if value is not None}
 
 
 def _absolute(config: WebhookConfig, folder: Path) -> WebhookConfig:
@@ -191,7 +145,7 @@ def _absolute(config: WebhookConfig, folder: Path) -> WebhookConfig:
 
 
 def _check_together(config: WebhookConfig) -> None:
-    listen_address(config.listen_address)
+    service_file.listen_address(config.listen_address)
     connect(config.redis_url.get_secret_value()).close()
     if config.auth.bearer_token is not None and config.auth.bearer_token_file is not None:
         raise ConfigError("auth.bearer_token and auth.bearer_token_file are both given.", "Keep the file.")
@@ -214,13 +168,6 @@ def _sentence(details: ErrorDetails) -> str:
     """One clause that names the key, such as ``auth.bearer_tokn is not a known key (did you mean bearer_token?)``."""
     location = [str(part) for part in details["loc"] if part != "[key]"]
     key = ".".join(location)
-    if details["type"] == "extra_forbidden":
-        models: dict[str, type[BaseModel]] = {"auth": AuthConfig, "tls": TlsConfig}
-        known = sorted(models.get(location[0], WebhookConfig).model_fields)
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-        return f"{key} is not a known key ({hint})"
-    if details["type"] == "missing":
-        return f"{key} is missing"
-    message = details["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{key}: {message[:1].lower()}{message[1:]}"
+    models: dict[str, type[BaseModel]] = {"auth": AuthConfig, "tls": TlsConfig}
+    known = sorted(models.get(location[0], WebhookConfig).model_fields) if location else []
+    return service_file.clause(key, details, known)

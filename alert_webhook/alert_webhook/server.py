@@ -22,11 +22,12 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from sessionmedic.errors import ConfigError
 from sessionmedic.redis_client import connect
+from sessionmedic.service_file import listen_address
 
 from .app import create_app
 from .auth import authenticator
 from .backends import backend_names
-from .config import WebhookConfig, listen_address
+from .config import WebhookConfig
 
 GRACEFUL_SECONDS = 10
 # gunicorn ends its process when that has hung for so long.

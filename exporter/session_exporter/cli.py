@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from sessionmedic import service_log
+from sessionmedic import service_file, service_log
 from sessionmedic._version import __version__
 from sessionmedic.errors import SessionMedicError
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = configuration.load(options.config_file)
-        host, port = configuration.listen_address(options.listen_address or config.listen_address)
+        host, port = service_file.listen_address(options.listen_address or config.listen_address)
     except SessionMedicError as error:
         print(f"session-exporter: {error}", file=sys.stderr)
         return EXIT_WRONG_CONFIG

@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from alert_webhook import cli
-from alert_webhook.config import WebhookConfig, listen_address, load
+from alert_webhook.config import WebhookConfig, load, register_secrets
+from sessionmedic import service_log
 from sessionmedic.errors import ConfigError
+from sessionmedic.service_file import listen_address
 
 
 def _write(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -118,6 +120,17 @@ def test_a_token_in_a_file_that_everybody_can_read_is_refused(tmp_path: Path) ->
         load(_write(tmp_path, text, 0o644), {})
     token = load(_write(tmp_path, text, 0o640), {}).auth.bearer_token
     assert token is not None and token.get_secret_value() == "0123456789abcdef"
+
+
+def test_secrets_of_the_configuration_are_hidden_wherever_they_appear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_log, "_secrets", set())
+    token = "0123456789abcdef"
+    config = _load(tmp_path, redis_url="redis://:r3dis-pass@host/0", auth={"bearer_token": token})
+    register_secrets(config)
+    assert service_log.redact(f"a r3dis-pass b {token} c") == "a *** b *** c"
+    assert "r3dis-pass" not in repr(config) and token not in repr(config)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from session_exporter.config import ExporterConfig, listen_address, load
+from session_exporter.config import ExporterConfig, load
 from sessionmedic.config import ErrorPattern
 from sessionmedic.errors import ConfigError
+from sessionmedic.service_file import listen_address
 
 TESTDATA = Path(__file__).parent / "testdata"
 
