@@ -44,6 +44,7 @@ class LittleBackend:
     """Sessions with a state each, and a folder with credentials and records each.
 
     :ivar name: how the sessions' names begin.
+    :ivar answers_until_connected: after so many answers about a session it is connected; 0 for never.
     :ivar on: call (``disconnect`` or ``start``) to what happens after it; it gets the session id.
     """
 
@@ -53,6 +54,7 @@ class LittleBackend:
         self.log = folder / "backend.log"
         self.log.write_text("")
         self.name = "shop"
+        self.answers_until_connected = 0
         self.on: dict[str, Callable[[str], None]] = {}
         self.server = ScriptedBackend(self._answer)
         for session in sessions:
@@ -98,6 +100,10 @@ class LittleBackend:
             self.sessions[session] = {"disconnect": "DISCONNECTED", "start": "CONNECTED"}[name]
             if name in self.on:
                 self.on[name](session)
+        if self.answers_until_connected:
+            self.answers_until_connected -= 1
+            if not self.answers_until_connected:
+                self.sessions[session] = "CONNECTED"
         return 200, self._row(session)
 
     def _row(self, session: str) -> dict[str, Any]:

@@ -58,7 +58,9 @@ options:
     type: float
     default: 300.0
   stuck_seconds:
-    description: Seconds after which a session that is on its way counts as stuck; it is watched for so long.
+    description:
+      - Seconds after which a session that is on its way counts as stuck; it is watched for so long.
+      - One session is watched for O(backend.self_recovery_seconds) when that is longer.
     type: float
     default: 30.0
   since:
@@ -291,7 +293,7 @@ def run(params: Params, check_mode: bool) -> Result:
         return _verify(params, config, session)
     verified = verified_of(params, config).get(session, 0.0)
     with adapter_of(config) as adapter:
-        examination = examine(adapter, config, session, verified, _limits(params))
+        examination = examine(adapter, config, session, verified, _limits(params, config.self_recovery_seconds))
     credentials = _credentials(config, session)
     rungs = _plan(params, config, examination)
     if rungs and credentials == "incomplete" and params["strategy"] == "auto" and not params["allow_qr"]:
@@ -357,8 +359,10 @@ def _verify(params: Params, config: BackendConfig, session: str) -> Result:
     }
 
 
-def _limits(params: Params) -> Limits:
-    return Limits(params["corrupted_errors"], params["window_seconds"], params["stuck_seconds"])
+def _limits(params: Params, own_recovery: float = 0.0) -> Limits:
+    # The mildest remedy is to wait: a session on its way is watched until the backend had time to bring it up itself.
+    stuck = max(params["stuck_seconds"], own_recovery)
+    return Limits(params["corrupted_errors"], params["window_seconds"], stuck)
 
 
 if __name__ == "__main__":
