@@ -2,7 +2,8 @@
 .PHONY: help setup demo test lint unit promtool integration e2e format clean
 
 PYTHON = .venv/bin/python
-PYTEST = $(PYTHON) -m pytest
+# Most tests wait for real servers, so four at a time fit on two cores; a file stays on one worker with its servers.
+PYTEST = $(PYTHON) -m pytest -n 4 --dist loadfile
 
 help:
 	@echo "make demo    the main job on a real sick session, start to end (KEEP=1 leaves it running)"

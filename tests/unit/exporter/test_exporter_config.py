@@ -43,7 +43,7 @@ WRONG = {
     "key-twice": ", line 3, column 1: key window_seconds is given twice.",
     "yaml": ", line 4, column 1: expected ',' or '}'",
     "list": " is not a mapping of keys.",
-    "empty": " is not a mapping of keys.",
+    "empty": "backends is missing.",
     "latin1": " is not UTF-8 text.",
 }
 
