@@ -143,6 +143,9 @@ def _protect(app: Flask, config: WebhookConfig, authenticator: Authenticator) ->
     def authenticate() -> Response | None:
         if request.endpoint in public:
             return None
+        # A browser that knows a password sends it along with whatever another site makes it post.
+        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            return _error(HTTPStatus.FORBIDDEN, "Requests from other sites are refused.")
         identity = authenticator.identify(request.authorization)
         if identity is not None:
             g.identity = identity

@@ -36,12 +36,15 @@ class RedisStaysAway(Exception):
 
 
 class Performer:
-    """Works in a fork of the worker; every fork makes a connection of its own."""
+    """Does one job, in a fork of the worker; every fork makes a connection of its own."""
 
     def __init__(self, config: WebhookConfig, clock: Callable[[], float] = time.time) -> None:
         self._config = config
         self._clock = clock
         self._audit = Audit(config.log_path)
+        # Redis may have taken what it did not confirm: by these we know our own writes when we try again.
+        self._began_at: float | None = None
+        self._ended_at: float | None = None
 
     def perform(self, asked: Remediation) -> None:
         """Run the playbook of a job and keep what became of it."""
@@ -66,7 +69,8 @@ class Performer:
         record = records.get(asked.uuid)
         if record is None or record.finished_at is not None:
             return None
-        if record.started_at is not None and not self._take_over(client, records, record):
+        ours = record.started_at is not None and record.started_at == self._began_at
+        if record.started_at is not None and not ours and not self._take_over(client, records, record):
             return None
         switch = brakes.paused(client)
         if switch is not None:
@@ -74,8 +78,9 @@ class Performer:
             record.message = f"Repairs are paused by {switch.by}."
             self._finish(client, records, record)
             return None
-        records.start(record, self._clock())
-        waited = record.started_at - record.accepted_at if record.started_at else 0.0
+        self._began_at = self._began_at or self._clock()
+        records.start(record, self._began_at)
+        waited = self._began_at - record.accepted_at
         _log.info("%s begins after %.1f s in the queue.", record.playbook, waited, extra=_about(record))
         return record
 
@@ -104,6 +109,7 @@ class Performer:
         try:
             return playbook_run.run(self._config, record)
         except playbook_run.PlaybookTimeout:
+            playbook_run.kill_tasks()
             seconds = self._config.job_timeout_seconds
             return playbook_run.Ran(1, f"The playbook did not end within {seconds} s and was stopped.", timed_out=True)
 
@@ -124,12 +130,14 @@ class Performer:
         self._finish(client, records, record)
 
     def _finish(self, client: Client, records: Remediations, record: Remediation) -> None:
-        record.finished_at = self._clock()
+        record.finished_at = self._ended_at = self._ended_at or self._clock()
         if record.session and not record.refused:
             brakes.start_cooldown(client, record.backend, record.session, self._config.cooldown_seconds)
         if not records.finish(record):
-            _log.warning("Another worker has ended it.", extra=_about(record))
-            return
+            kept = records.get(record.uuid)
+            if kept is None or kept.finished_at != self._ended_at:
+                _log.warning("Somebody else has ended it.", extra=_about(record))
+                return
         try:
             self._audit.write(record)
         except SessionMedicError as error:

@@ -10,6 +10,7 @@ import ctypes
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -153,6 +154,13 @@ def run(config: WebhookConfig, record: Remediation) -> Ran:
         text = error.message if isinstance(error, AnsibleError) else f"unexpected {type(error).__name__}"
         return Ran(1, tidy(text))
     return Ran(code, "" if code == 0 else _last_error(output))
+
+
+def kill_tasks() -> None:
+    """End the tasks of a playbook that was broken off: each is a process in a session of its own."""
+    for task in multiprocessing.active_children():
+        task.kill()
+        task.join()
 
 
 def _call(argv: list[str], record: Remediation) -> int:

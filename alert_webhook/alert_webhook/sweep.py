@@ -28,19 +28,27 @@ def sweep(config: WebhookConfig, queue: Queue, now: float | None = None) -> None
     """Records without an end whose job is gone (its workers died too often, or Redis lost it), and those of runs by
     hand that have long been silent, end as ``interrupted``."""
     at = time.time() if now is None else now
-    records = Remediations(connect(config.redis_url.get_secret_value()), config.keep_remediations)
-    for record in records.open():
-        if not _is_lost(record, queue, at, MISSED_HEARTBEATS * config.heartbeat_seconds):
-            continue
-        record.finished_at = at
-        record.outcome = "interrupted"
-        record.message = "Nobody works on it any more."
-        if records.finish(record):
-            _log.warning("%s was interrupted for good.", record.playbook, extra=_about(record))
-            try:
-                Audit(config.log_path).write(record)
-            except SessionMedicError as error:
-                _log.error("%s", error, extra=_about(record))
+    client = connect(config.redis_url.get_secret_value())
+    try:
+        records = Remediations(client, config.keep_remediations)
+        for record in records.open():
+            if _is_lost(record, queue, at, MISSED_HEARTBEATS * config.heartbeat_seconds):
+                _end(config, records, record, at)
+    finally:
+        client.close()
+
+
+def _end(config: WebhookConfig, records: Remediations, record: Remediation, at: float) -> None:
+    record.finished_at = at
+    record.outcome = "interrupted"
+    record.message = "Nobody works on it any more."
+    if not records.finish(record):
+        return
+    _log.warning("%s was interrupted for good.", record.playbook, extra=_about(record))
+    try:
+        Audit(config.log_path).write(record)
+    except SessionMedicError as error:
+        _log.error("%s", error, extra=_about(record))
 
 
 def _is_lost(record: Remediation, queue: Queue, now: float, grace: float) -> bool:

@@ -182,6 +182,12 @@ def test_while_paused_nothing_is_queued_and_it_is_counted(office: tuple[Stand, W
     assert stand.json(webhook, "POST", "/api/pause", {"reason": 5})[0] == 400
 
 
+def test_another_site_cannot_have_a_browser_pause_repairs(office: tuple[Stand, Webhook]) -> None:
+    stand, webhook = office
+    for site, expected in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        assert stand.ask(webhook, "POST", "/api/resume", Sec_Fetch_Site=site)[0] == expected, site
+
+
 def test_a_session_that_was_repaired_just_now_is_left_alone(office: tuple[Stand, Webhook]) -> None:
     stand, webhook = office
     from sessionmedic import brakes
