@@ -16,7 +16,7 @@ from tests.integration.exporter.conftest import ListedSessions
 from tests.integration.exporter.exporter_service import Exporter, append, eventually, failure
 from tests.services import Prometheus
 
-SCRAPE_SECONDS = 2
+SCRAPE_SECONDS = 1
 
 
 def prometheus(folder: Path, exporter: Exporter) -> Prometheus:
