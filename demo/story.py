@@ -107,7 +107,10 @@ class Story:
 
     def _break(self) -> None:
         sandbox = self.stack.sandbox
-        facts = {item["name"]: item for item in sandbox.ask("faults")}[self.fault]
+        known = {item["name"]: item for item in sandbox.ask("faults")}
+        if self.fault not in known:
+            raise StageFailed("fault", f"{self.fault} is not known; known: {', '.join(known)}", sandbox)
+        facts = known[self.fault]
         sandbox.ask("touched/reset", {})
         self._zero = sandbox.break_session(self.session, self.fault)
         self.screen.start_clock(self._zero)

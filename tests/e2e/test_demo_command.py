@@ -1,0 +1,60 @@
+"""The command itself: what it leaves behind when it is broken off, and what it says when a stage fails."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_ctrl_c_stops_every_process_that_it_started() -> None:
+    with demo() as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "started alert-worker" in line:
+                break
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 6
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(60) == 130
+    assert "stopped by Ctrl-C" in rest
+    assert "Traceback" not in rest
+    deadline = time.monotonic() + 20
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < deadline, children
+        time.sleep(0.1)
+
+
+def test_a_stage_that_fails_is_named_with_the_log_of_its_part() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "demo", "--fault", "no_such_fault"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "FAILED at stage fault: no_such_fault is not known; known: stale_memory" in done.stdout
+    assert "The log of sandbox ends with:" in done.stdout
+    assert "READY" in done.stdout
+    assert "stopping 7 processes" in done.stdout
