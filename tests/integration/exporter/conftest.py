@@ -22,5 +22,6 @@ class ListedSessions(ScriptedBackend):
 
 @pytest.fixture
 def backend() -> Iterator[ListedSessions]:
-    with ListedSessions() as made:
+    made = ListedSessions()
+    with made:
         yield made

@@ -28,7 +28,7 @@ class Writer(threading.Thread):
     def __init__(self, path: Path, records: int, rotate: str = "", pause: float = 0.0) -> None:
         super().__init__()
         self.written = 0
-        self.wait_until_read: Callable[[int], None] = lambda written: None
+        self.wait_until_read: Callable[[int], object] = lambda written: None
         self.path = path
         self.path.touch()
         self.expected: Counter[tuple[str, str]] = Counter()

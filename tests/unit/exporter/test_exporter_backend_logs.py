@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from session_exporter.sources.backend_logs import BackendLogs
 from sessionmedic.config import BackendConfig, LogSource
 from sessionmedic.logs.correlate import CryptoError
-from sessionmedic.logs.reader import Event
+from sessionmedic.logs.reader import Event, MessagesReceived
 
 NOW = 1_800_000_000.0
 TURN = 0.2
@@ -134,7 +134,7 @@ def counted(events: Iterable[Event]) -> Counter[Any]:
     for event in events:
         if isinstance(event, CryptoError):
             counts[event.session, event.kind] += 1
-        else:
+        elif isinstance(event, MessagesReceived):
             counts[event.session, "messages"] += event.number
     return counts
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from session_exporter import credentials
 from session_exporter.credentials import NONE, CredentialsWatch, in_files
 from session_exporter.store import BackendStore
 from sessionmedic.config import BackendConfig
 from sessionmedic.errors import StoreError
 from sessionmedic.stores import auth_names
+from sessionmedic.stores.session_files import SessionFiles
 from tests.unit.exporter.exporter_cases import Clock, session, store
 from tests.unit.stores.auth_state import creds
 
@@ -61,7 +61,7 @@ def test_a_session_without_folder_or_file_has_none(tmp_path: Path) -> None:
 def test_what_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, creds())
     known = in_files(config_of(tmp_path), "26")
-    monkeypatch.setattr(credentials.SessionFiles, "read_creds", lambda self: b"{}")
+    monkeypatch.setattr(SessionFiles, "read_creds", lambda self: b"{}")
     assert in_files(config_of(tmp_path), "26", known) is known
     os.utime(path, (1, 1))
     assert not in_files(config_of(tmp_path), "26", known).valid
