@@ -142,7 +142,9 @@ class BackendConfig:
         :raises ConfigError: names the unknown, missing or badly shaped key.
         """
         if not isinstance(mapping, Mapping):
-            raise ConfigError(f"Backend {shown(name)}: whatsapp_backend is not a mapping.", "See docs/configuration.md.")
+            raise ConfigError(
+                f"Backend {shown(name)}: whatsapp_backend is not a mapping.", "See docs/configuration.md."
+            )
         given = {key: value for key, value in mapping.items() if value is not None and key != "name"}
         config: BackendConfig = _build(cls, {**given, "name": name}, f"backend {name}")
         return config

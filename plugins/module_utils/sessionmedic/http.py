@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ RETRIES = 3
 RETRY_BASE = 1.0
 # A list of 10,000 sessions is about 3 MiB; what is far larger is not a backend's answer.
 MAX_ANSWER = 64 * 1024 * 1024
+_CHUNK = 64 * 1024
 
 
 class AnswerTimeout(BackendUnavailable):
@@ -74,6 +76,7 @@ class Transport:
         :raises BackendUnavailable: no connection, or none in time.
         :raises AnswerTimeout: the connection stood but no answer came in time.
         """
+        deadline = time.monotonic() + sum(self._timeout)
         try:
             response = self._session.request(
                 method,
@@ -85,7 +88,7 @@ class Transport:
                 stream=True,
             )
             with response:
-                body = response.raw.read(MAX_ANSWER + 1, decode_content=True)
+                body = self._body(response.raw, deadline)
         except self._requests.exceptions.RequestException as error:
             raise self._unavailable(error) from None
         except Exception as error:  # urllib3's errors while the body is read come unwrapped
@@ -96,14 +99,32 @@ class Transport:
             raise BackendAnswerError(f"The answer of {self._where} is larger than 64 MiB.", "Check the URL.")
         return Answer(response.status_code, body, self._where)
 
+    def _body(self, raw: Any, deadline: float) -> bytes:
+        """The whole body, up to one byte more than is taken.
+
+        The read timeout is between two bytes: a backend that sends one now and then would hold us for ever.
+        """
+        body = bytearray()
+        while len(body) <= MAX_ANSWER:
+            chunk = raw.read1(_CHUNK, decode_content=True)
+            if not chunk:
+                break
+            body += chunk
+            if time.monotonic() > deadline:
+                raise self._too_slow()
+        return bytes(body)
+
+    def _too_slow(self) -> AnswerTimeout:
+        return AnswerTimeout(
+            f"The backend at {self._where} did not answer within {self._timeout[1]:g} s.",
+            "Look whether it hangs.",
+        )
+
     def _unavailable(self, error: BaseException) -> BackendUnavailable:
         timeouts = (self._requests.exceptions.ReadTimeout,)
         text = "Read timed out" in str(error)
         if isinstance(error, timeouts) or text:
-            return AnswerTimeout(
-                f"The backend at {self._where} did not answer within {self._timeout[1]:g} s.",
-                "Look whether it hangs.",
-            )
+            return self._too_slow()
         return BackendUnavailable(f"The backend at {self._where} cannot be reached.", "Start it, or correct its url.")
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """The Whaticket adapter against a real HTTP server that answers as ticketz was recorded, and badly."""
 
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -141,6 +143,32 @@ def test_a_slow_backend_is_given_up_and_named() -> None:
         with pytest.raises(BackendUnavailable, match="did not answer within 0.2 s"):
             adapter.list_sessions()
         adapter.close()
+
+
+def test_a_backend_that_drips_is_given_up() -> None:
+    """Each byte comes within the read timeout, the answer never does."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection = server.accept()[0]
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not ended.wait(0.05):
+                    try:
+                        connection.sendall(b" ")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        transport = Transport(f"http://127.0.0.1:{server.getsockname()[1]}", 0.2, 0.3, retries=0)
+        with pytest.raises(BackendUnavailable, match="did not answer within 0.3 s"):
+            transport.call("GET", "/whatsapp")
+        ended.set()
+        thread.join()
+        transport.close()
 
 
 def test_start_is_sent_once_and_silence_is_no_failure() -> None:
