@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 
 from tests.ansible_site import DATABASE_MARK, REDIS_PASSWORD, Site
 from tests.playbooks import ROOT, Run
-from tests.sandbox.sandbox import PASSWORD
+from tests.sandbox.sandbox import PASSWORD, wait_for
 
 # A variable for the task's environment is what no process of ours can have afterwards, so it makes a module of it.
 AS_MODULE = {"environment": {"SOME_VARIABLE": "1"}}
@@ -154,8 +155,13 @@ def run(site: Site, folder: Path, session: int, way: dict[str, Any]) -> tuple[Ru
 @cache
 def both(site: Site, folder: Path) -> dict[str, tuple[Run, list[dict[str, Any]]]]:
     """One run each way, on two sessions in the same state, for all tests below."""
+    since = time.time()
+    for session in (26, 27):
+        # Each message changes the session's records, so each backup after a while is a new one.
+        site.writing(session)
     for name in ("here", "module"):
         (folder / name).mkdir()
+    wait_for("messages", lambda: all(site.sandbox.messages(one, since)["decrypted"] >= 3 for one in (26, 27)))
     return {
         "here": run(site, folder / "here", 26, {}),
         "module": run(site, folder / "module", 27, AS_MODULE),
