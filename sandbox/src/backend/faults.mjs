@@ -4,6 +4,8 @@ import { groupOf, peerNumbers } from '../common/numbers.mjs';
 
 const PAGE_BYTES = 4096;
 const TRUNCATED_BYTES = 40;
+const TRIES = 10;
+const SETTLE_MS = 100;
 
 /**
  * The faults that live in the backend's process and in its store. Each changes state; what is printed afterwards is
@@ -21,7 +23,11 @@ export async function applyBackendFault(session, { fault, peers, mb }) {
 
 const HANDLERS = {
   stale_memory: (session, { peers }) =>
-    eachRecord(session, peers, async (id, { cache }) => cache?.set(`session.${id}`, older(session, id))),
+    eachRecord(session, peers, async (id, { cache }) => {
+      const record = older(session, id);
+      cache?.set(`session.${id}`, record);
+      return record;
+    }),
 
   rolled_back_records: (session, { peers }) =>
     eachRecord(session, peers, async (id, { put }) => put(older(session, id))),
@@ -87,10 +93,18 @@ async function eachRecord(session, peers, change) {
       [`${user}.0`, jid],
     ]) {
       if (!(await store.backing.read(session.id, `session-${id}`))) continue;
-      await withoutDecryption(session, lock, async cache => {
-        const record = await store.backing.read(session.id, `session-${id}`);
-        await change(id, { record, cache, put: value => put(session, 'session', id, value) });
-      });
+      // A reply that was being encrypted meanwhile writes the record that it had read: then it is broken again.
+      for (let tries = 0; tries < TRIES; tries++) {
+        let broken;
+        let memory;
+        await withoutDecryption(session, lock, async cache => {
+          const record = await store.backing.read(session.id, `session-${id}`);
+          memory = cache;
+          broken = await change(id, { record, cache, put: value => put(session, 'session', id, value) });
+        });
+        await new Promise(resolve => setTimeout(resolve, SETTLE_MS));
+        if (!broken || !memory || rootKeys(await memory.get(`session.${id}`)) === rootKeys(broken)) break;
+      }
     }
   }
 }
@@ -120,6 +134,15 @@ async function put(session, type, id, value) {
   for (const { auth } of session.liveRuns) auth.cache.set(`${type}.${id}`, value);
   if (value) await store.write(session.id, `${type}-${id}`, value);
   else await store.remove(session.id, [`${type}-${id}`]);
+  return value;
+}
+
+/** What tells one state of a record from another: sending moves the chains, only a step of the ratchet the root keys. */
+function rootKeys(record) {
+  return Object.values(record?._sessions ?? {})
+    .map(entry => entry.currentRatchet.rootKey)
+    .sort()
+    .join();
 }
 
 function older(session, id) {
