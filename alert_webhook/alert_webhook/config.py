@@ -100,7 +100,9 @@ class WebhookConfig(BaseModel):
 
 
 # The worker sets these itself, from what was checked; a fixed value would make every job repair the same session.
-_RESERVED = frozenset({"id", "backend", "remediation_id", "redis_url", "lock", "force", "confirm"})
+_RESERVED = frozenset(
+    {"id", "backend", "remediation_id", "redis_url", "lock", "force", "confirm", "strategy", "allow_qr", "ignore_pause"}
+)
 
 
 def load(path: str | Path, environ: Mapping[str, str] | None = None) -> WebhookConfig:

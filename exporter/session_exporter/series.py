@@ -103,6 +103,8 @@ class SessionSeries:
     def observe(self, session: Session, now: float) -> None:
         """The backend lists it as ``session`` at ``now`` (epoch seconds)."""
         before = self.spell
+        if session.state is ConnectionState.CONNECTED:
+            self.close_code = None
         session = replace(session, state=explained(session.state, self.close_code))
         connected = session.state is ConnectionState.CONNECTED
         if before is None:

@@ -7,9 +7,12 @@ An HTTP 200 proves nothing: real backends answer it and do nothing, or reconnect
 
 from __future__ import annotations
 
+import time
+
 from .sessionmedic.backends.base import Backend
-from .sessionmedic.errors import BackendAnswerError, BackendUnavailable, StoreError
-from .sessionmedic.examination import Clock
+from .sessionmedic.config import BackendConfig
+from .sessionmedic.errors import BackendAnswerError, BackendUnavailable, StoreError, TerminalSession
+from .sessionmedic.examination import Clock, read_evidence
 from .sessionmedic.models import TERMINAL, TRANSITORY, ConnectionState, Session
 
 POLL_SECONDS = 0.25
@@ -94,4 +97,22 @@ def require_down(backend: Backend, session: str) -> None:
         raise StoreError(
             f"Session {session} of {found.backend} is {found.raw_state or found.state.value}, not disconnected.",
             "Nothing was changed; disconnect it first.",
+        )
+
+
+def with_reason(config: BackendConfig, session: Session) -> Session:
+    """``session`` with what the log tells of why it is disconnected, where the backend does not say it."""
+    now = time.time()
+    return read_evidence(config, session.id, now, now).explain(session)
+
+
+def refuse_terminal(session: Session, allow_qr: bool) -> None:
+    """:raises TerminalSession: a start would be refused, or would harm the account.
+
+    :param allow_qr: a person is there to link a device that was removed; a ban or a conflict is refused all the same.
+    """
+    if session.state in TERMINAL and not (allow_qr and session.state is ConnectionState.LOGGED_OUT):
+        raise TerminalSession(
+            f"Session {session.id} of {session.backend} is {session.state.value} and is not started.",
+            "A person must look at the phone and the account.",
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from .sessionmedic.backends.base import Backend
 from .sessionmedic.config import BackendConfig
-from .sessionmedic.examination import Clock, Evidence, Examination
+from .sessionmedic.examination import NO_LOGS, Clock, Evidence, Examination
 from .sessionmedic.health import Limits, classify
 from .sessionmedic.ladder import Rung
 from .sessionmedic.logs.reader import Event
@@ -49,8 +49,8 @@ def survey(
         session = evidence.explain(session)
         spell = spells[name].observe(session.state, now)
         health = classify(session.state, spell, evidence.total, now, limits)
-        if health.healthy and config.log_sources and not tail.readable:
-            health = Health(HealthState.UNKNOWN, "connected, but its logs cannot be read")
+        if health.healthy and not tail.readable:
+            health = Health(HealthState.UNKNOWN, NO_LOGS)
         examinations.append(Examination(session, health, evidence))
     return examinations
 

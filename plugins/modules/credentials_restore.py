@@ -76,7 +76,10 @@ diff:
            after_header: credentials of 26}
 """
 
+import time
+
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._argspec import guard_spec, session_spec
+from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._backup import ensure_backup
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._connection import require_down
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._module import main
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._restore import (
@@ -104,6 +107,8 @@ def run(params: Params, check_mode: bool) -> Result:
     if found.candidate is not None and not check_mode:
         with adapter_of(config) as adapter:
             require_down(adapter, session)
+        # Overwriting is removing: what is there now is kept, whoever calls.
+        ensure_backup(config, session, time.time())
         put_back(config, session, found)
     source = found.candidate.source if found.candidate else ""
     return {

@@ -66,6 +66,13 @@ options:
   since:
     description: Epoch seconds of a reconnect to verify. Needs O(session).
     type: float
+  peers:
+    description:
+      - With O(since), addresses of the peers that failed before.
+      - Their failures count also where no record names the session.
+    type: list
+    elements: str
+    default: []
   settle_seconds:
     description: With O(since), seconds that the session must be calm.
     type: float
@@ -205,6 +212,11 @@ proven:
   returned: with O(since)
   type: bool
   sample: true
+terminal:
+  description: Whether the session came to a state that no remedy may touch.
+  returned: with O(since)
+  type: bool
+  sample: false
 seconds:
   description: How long it took.
   returned: with O(since)
@@ -277,6 +289,7 @@ ARGUMENT_SPEC = {
     "window_seconds": {"type": "float", "default": 300.0},
     "stuck_seconds": {"type": "float", "default": 30.0},
     "since": {"type": "float"},
+    "peers": {"type": "list", "elements": "str", "default": []},
     "settle_seconds": {"type": "float", "default": 20.0},
     "timeout_seconds": {"type": "float", "default": 60.0},
 }
@@ -346,13 +359,20 @@ def _plan(params: Params, config: BackendConfig, examination: Examination) -> li
 def _verify(params: Params, config: BackendConfig, session: str) -> Result:
     with adapter_of(config) as adapter:
         verification = verify(
-            adapter, config, session, params["since"], params["settle_seconds"], params["timeout_seconds"]
+            adapter,
+            config,
+            session,
+            params["since"],
+            params["settle_seconds"],
+            params["timeout_seconds"],
+            peers=params["peers"],
         )
     return {
         "changed": False,
         "healthy": verification.ok,
         "verified": verification.ok,
         "proven": verification.proven,
+        "terminal": verification.terminal,
         "reason": verification.reason,
         "seconds": round(verification.seconds, 3),
         **evidence_result(verification.evidence),

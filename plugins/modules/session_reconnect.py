@@ -53,6 +53,11 @@ connected:
   returned: success
   type: bool
   sample: true
+terminal:
+  description: Whether the session came to a state that no remedy may touch.
+  returned: success
+  type: bool
+  sample: false
 state:
   description: State of the connection at the end.
   returned: success
@@ -83,7 +88,12 @@ diff:
 import time
 
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._argspec import guard_spec, session_spec
-from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._connection import DOWN, open_once
+from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._connection import (
+    DOWN,
+    open_once,
+    refuse_terminal,
+    with_reason,
+)
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._module import main
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._session import (
     Params,
@@ -95,7 +105,10 @@ from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._session imp
 )
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils._stores import require_credentials
 from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic.examination import Clock
-from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic.models import ConnectionState
+from ansible_collections.sessionmedic.whatsapp.plugins.module_utils.sessionmedic.models import (
+    TERMINAL,
+    ConnectionState,
+)
 
 ARGUMENT_SPEC = {
     **session_spec(),
@@ -111,16 +124,19 @@ def run(params: Params, check_mode: bool) -> Result:
     credentials = require_credentials(config, session, params["allow_qr"])
     since = time.time()
     with adapter_of(config) as adapter:
-        before = adapter.get_session(session)
+        before = with_reason(config, adapter.get_session(session))
+        refuse_terminal(before, params["allow_qr"])
         if check_mode:
             changed, after = before.state in DOWN, before
         else:
             changed, after = open_once(adapter, session, params["timeout_seconds"], Clock())
+            after = with_reason(config, after)
     shown_after = "connected" if check_mode and changed else after.state.value
     return {
         "changed": changed,
         "connected": after.state is ConnectionState.CONNECTED,
         "state": after.state.value,
+        "terminal": after.state in TERMINAL,
         "previous_state": before.state.value,
         "credentials": credentials,
         "since": since,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from demo.stack import wait_until
 from tests.e2e.ward import Run, Ward
 
-SESSIONS = (2, 26, 27, 30, 31, 32, 33, 34, 37, 38, 39, 41)
+SESSIONS = (2, 26, 27, 30, 31, 32, 33, 34, 37, 38, 39, 40, 41)
 
 # fault -> (session, remedy that mends it)
 MENDED = {
@@ -69,6 +71,21 @@ def test_a_session_that_needs_a_person_is_never_reconnected(fault: str, session:
     run = ward.fix("-e", f"id={session}")
     counts = ward.sandbox.ask(f"sessions/{session}")["touched"]
     assert (counts["api_calls"], counts["socket_restarts"]) == (0, 0), run.text[-4000:]
+
+
+def test_a_logout_in_the_middle_of_a_repair_ends_it(ward: Ward) -> None:
+    ward.break_session(40, "rolled_back_records")
+    ward.sandbox.ask("touched/reset", {})
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ward.fix, "-e", "id=40")
+        assert wait_until(lambda: ward.sandbox.ask("sessions/40")["touched"]["socket_restarts"] >= 1, 60)
+        ward.sandbox.break_session(40, "logged_out")
+        run = running.result()
+    counts = ward.sandbox.ask("sessions/40")["touched"]
+    assert run.row(40)["outcome"] == "gave_up", run.text[-4000:]
+    assert "logged_out" in run.row(40)["reason"]
+    # One disconnect and one start: of the restart that was under way.
+    assert counts["api_calls"] == 2
 
 
 def test_lost_creds_are_restored_from_the_table_without_a_qr_code(ward: Ward) -> None:

@@ -31,6 +31,10 @@ class UnknownSession(SessionMedicError):
     """No backend has the session."""
 
 
+class TerminalSession(SessionMedicError):
+    """The session was logged out or banned, or lost its place to another device: a person's business."""
+
+
 class AmbiguousSession(SessionMedicError):
     """Several backends have the session."""
 

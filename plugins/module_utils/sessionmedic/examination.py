@@ -17,6 +17,8 @@ from .logs.tail import LogTail
 from .models import TERMINAL, ConnectionState, Health, HealthState, Session, StateGroup, explained, new_spell
 
 POLL_SECONDS = 1.0
+# "Connected" proves nothing: sessions whose every message fails say it too.
+NO_LOGS = "connected, but its logs cannot all be read, so nothing tells whether messages decrypt"
 
 
 @dataclass
@@ -26,10 +28,12 @@ class Evidence:
     :ivar errors: kind to number of messages that failed.
     :ivar peers: failing peers' addresses to number of failures.
     :ivar decrypted: messages decrypted; None where no source counts them.
+    :ivar watched: peers whose failures count also where no record names the session: those that failed before.
     :ivar close_code: Baileys' reason of the last close, also an older one; None while or when it was opened after.
     """
 
     since: float
+    watched: frozenset[str] = frozenset()
     errors: dict[str, int] = field(default_factory=dict)
     peers: dict[str, int] = field(default_factory=dict)
     decrypted: int | None = None
@@ -45,7 +49,7 @@ class Evidence:
     def add(self, session: str, events: Iterable[Event]) -> None:
         """Take the events of ``session``. Errors of messages sent before ``since`` do not count."""
         for event in events:
-            if event.session != session:
+            if event.session != session and not self._is_of_watched_peer(event):
                 continue
             if isinstance(event, ConnectionChanged):
                 if event.word != "connecting":
@@ -58,6 +62,9 @@ class Evidence:
                     self.last_message_at = max(event.at, self.last_message_at or 0.0)
             elif event.at >= self.since and (event.sent_at is None or event.sent_at >= int(self.since)):
                 self._add_error(event)
+
+    def _is_of_watched_peer(self, event: Event) -> bool:
+        return isinstance(event, CryptoError) and event.session is None and event.peer in self.watched
 
     def explain(self, session: Session) -> Session:
         """``session`` with what the log tells of why it is disconnected."""
@@ -88,6 +95,7 @@ class Verification:
     """Whether a repair worked.
 
     :ivar proven: messages were seen to decrypt, not only no errors.
+    :ivar terminal: the session came to a state that no remedy may touch.
     """
 
     ok: bool
@@ -95,6 +103,7 @@ class Verification:
     proven: bool
     seconds: float
     evidence: Evidence
+    terminal: bool = False
 
 
 class Clock:
@@ -143,8 +152,8 @@ def examine(
         found = evidence.explain(backend.get_session(session))
         spell = spell.observe(found.state, now)
     health = classify(found.state, spell, evidence.total, now, limits)
-    if health.healthy and config.log_sources and not evidence.logs_readable:
-        health = Health(HealthState.UNKNOWN, "connected, but its logs cannot be read")
+    if health.healthy and not evidence.logs_readable:
+        health = Health(HealthState.UNKNOWN, NO_LOGS)
     return Examination(found, health, evidence)
 
 
@@ -156,6 +165,7 @@ def verify(
     settle_seconds: float,
     timeout_seconds: float,
     clock: Clock | None = None,
+    peers: Iterable[str] = (),
 ) -> Verification:
     """Wait until the session has been connected, without a new error, for ``settle_seconds``.
 
@@ -163,10 +173,11 @@ def verify(
     connection is taken as verified but not as proven. A terminal state ends the wait at once.
 
     :param since: epoch seconds of the reconnect; errors of messages sent before do not count.
+    :param peers: addresses of the peers that failed before the remedy.
     """
     clock = clock or Clock()
     began = clock.now()
-    evidence = Evidence(since)
+    evidence = Evidence(since, frozenset(peers))
     tail = LogTail(config)
     calm_since: float | None = None
     word = "the backend has not answered"
@@ -178,7 +189,8 @@ def verify(
             found = evidence.explain(backend.get_session(session))
             word = found.raw_state or found.state.value
             if found.state in TERMINAL or found.state is ConnectionState.QR_REQUIRED:
-                return Verification(False, f"the session is now {word}", False, now - began, evidence)
+                why = f"the session is now {found.state.value}"
+                return Verification(False, why, False, now - began, evidence, found.state in TERMINAL)
             connected = found.state is ConnectionState.CONNECTED
         except (BackendUnavailable, BackendAnswerError) as error:
             connected, word = False, error.message
@@ -189,8 +201,8 @@ def verify(
         calm_from = max(calm_since or now, evidence.last_error_at or 0.0)
         decrypting = (evidence.last_message_at or 0.0) > calm_from
         calm = connected and now - calm_from >= settle_seconds
-        if calm and config.log_sources and not evidence.logs_readable:
-            return Verification(False, "connected, but its logs cannot be read", False, now - began, evidence)
+        if calm and not evidence.logs_readable:
+            return Verification(False, NO_LOGS, False, now - began, evidence)
         if calm and (decrypting or evidence.decrypted is None):
             return Verification(True, "connected, no new errors", decrypting, now - began, evidence)
         if now - began >= timeout_seconds:

@@ -44,7 +44,9 @@ def plan(
     if strategy not in STRATEGIES:
         raise ConfigError(f"The strategy {shown(strategy)} is not known.", f"Use one of {', '.join(STRATEGIES)}.")
     if strategy == "recreate":
-        return [Rung("recreate")]
+        # A device that was removed can be linked anew; a ban or a fight over the account only gets worse by it.
+        never = state in (ConnectionState.BANNED, ConnectionState.CONFLICT) or health is HealthState.NOT_FOUND
+        return [] if never else [Rung("recreate")]
     if state in TERMINAL or health is HealthState.NOT_FOUND:
         return []
     if not force and health in (HealthState.HEALTHY, HealthState.UNKNOWN):

@@ -155,7 +155,32 @@ def test_without_readable_logs_nothing_is_called_healthy(world: World) -> None:
     world.log.unlink()
     assert examine(Backend(State.CONNECTED), world.config, "26", clock=world.clock).health.state is HealthState.UNKNOWN
     result = verify(Backend(State.CONNECTED), world.config, "26", NOW, 5, 30, world.clock)
-    assert not result.ok and "logs cannot be read" in result.reason
+    assert not result.ok and "logs cannot all be read" in result.reason
+
+
+def test_without_log_sources_connected_proves_nothing(world: World) -> None:
+    config = BackendConfig("loja")
+    assert examine(Backend(State.CONNECTED), config, "26", clock=world.clock).health.state is HealthState.UNKNOWN
+    assert not verify(Backend(State.CONNECTED), config, "26", NOW, 5, 30, world.clock).ok
+
+
+def test_one_of_two_logs_that_is_missing_spoils_the_verdict(world: World, tmp_path: Path) -> None:
+    sources = (LogSource(str(tmp_path / "missing.log"), "stdout"), LogSource(str(world.log), "stderr"))
+    config = BackendConfig("loja", log_sources=sources)
+    assert not verify(Backend(State.CONNECTED), config, "26", NOW, 5, 30, world.clock).ok
+
+
+@pytest.mark.parametrize(("peers", "ok"), [(["15550001111.0"], False), (["15550009999.0"], True)])
+def test_failures_of_the_peers_that_failed_count_without_a_session(world: World, peers: "list[str]", ok: bool) -> None:
+    stack = "at async 15550001111.0 [as awaitable]"
+
+    def fail_unnamed() -> None:
+        world.receive(1)
+        world._write(key={"id": f"3EB0{world.time}"}, err={"message": "Bad MAC", "stack": stack}, msg="x")
+
+    world.happen = fail_unnamed
+    result = verify(Backend(State.CONNECTED), world.config, "26", NOW, 5, 30, world.clock, peers=peers)
+    assert result.ok is ok
 
 
 def test_verified_when_messages_decrypt_for_the_settling_time(world: World) -> None:
@@ -222,7 +247,8 @@ def test_where_nothing_counts_messages_calm_is_enough(world: World) -> None:
 @pytest.mark.parametrize("state", [State.LOGGED_OUT, State.BANNED, State.CONFLICT, State.QR_REQUIRED])
 def test_a_state_that_needs_a_person_ends_the_wait(world: World, state: State) -> None:
     result = verify(Backend(State.CONNECTING, state), world.config, "26", NOW, 5, 60, world.clock)
-    assert not result.ok and state.value.upper() in result.reason
+    assert not result.ok and state.value in result.reason
+    assert result.terminal is (state is not State.QR_REQUIRED)
     assert result.seconds <= 2
 
 

@@ -74,6 +74,12 @@ def test_without_keys_in_reach_only_a_restart_is_left() -> None:
     assert names(plan("auto", ILL, C, {"bad_mac": 5}, PEERS, has_keys=False)) == ["restart"]
 
 
+@pytest.mark.parametrize("state", [ConnectionState.BANNED, ConnectionState.CONFLICT])
+def test_a_banned_account_is_not_linked_again_by_us(state: ConnectionState) -> None:
+    assert plan("recreate", HealthState.DISCONNECTED, state, {}) == []
+    assert names(plan("recreate", HealthState.DISCONNECTED, ConnectionState.LOGGED_OUT, {})) == ["recreate"]
+
+
 def test_an_unknown_strategy_is_refused() -> None:
     with pytest.raises(ConfigError, match="strategy 'reboot' is not known. Use one of auto, restart"):
         plan("reboot", ILL, C, {})

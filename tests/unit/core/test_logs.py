@@ -124,6 +124,20 @@ def test_a_group_message_that_fails_in_two_sessions_counts_for_both() -> None:
     assert [event.session for event in events] == ["26", "27"]
 
 
+def test_a_group_message_that_fails_in_two_sessions_counts_for_both_while_its_kind_is_awaited() -> None:
+    error = "No matching sessions found for message"
+    events = read(LogReader(config(*TWO_STREAMS)), [(0, app_line(26, error=error) + app_line(27, error=error))])
+    assert sorted(str(event.session) for event in events) == ["26", "27"]
+
+
+def test_a_replay_stays_benign_when_its_session_is_named_late() -> None:
+    reader = LogReader(config(*TWO_STREAMS))
+    replay = "Key used already or never filled"
+    events = reader.feed(0, baileys_line(error=replay), 1000.0) + reader.flush(1001.0)
+    events += reader.feed(0, app_line(error=replay), 1002.0) + reader.flush(1003.0)
+    assert events == []
+
+
 def test_nothing_is_guessed_from_neighbours() -> None:
     data = app_line(26, "3EB0A1") + baileys_line("3EB0A2") + app_line(26, "3EB0A3")
     events = read(LogReader(config(*TWO_STREAMS)), [(0, data), (1, BAD_MAC_BLOCK)])

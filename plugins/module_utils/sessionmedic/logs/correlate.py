@@ -86,12 +86,19 @@ class Correlator:
             self._waiting[record.message_id] = message
             return self._emit_if_complete(record.message_id, message)
         if known.emitted:
-            if record.session and record.session not in known.sessions:
-                # Another session got the same group message, or the session's own line came late.
-                return [self._event(known, record, method)]
-            return []
+            return self._another_session(known, record, method)
+        if record.session and known.record.session and record.session != known.record.session:
+            return self._another_session(known, record, method)
         self._merge(known, record, method)
         return self._emit_if_complete(record.message_id, known)
+
+    def _another_session(self, known: _Message, record: Record, method: str) -> list[CryptoError]:
+        """Another session got the same group message, or the session's own line came late."""
+        if not record.session or record.session in known.sessions or record.benign or known.record.benign:
+            return []
+        if record.session == known.record.session and not known.emitted:
+            return []
+        return [self._event(known, record, method)]
 
     def flush(self, now: float) -> list[CryptoError]:
         """The errors whose partners did not come in time."""
