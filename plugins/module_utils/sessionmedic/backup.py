@@ -21,7 +21,7 @@ from .backup_manifest import FILES, MANIFEST, REDIS, ROW, Backup, Digest, Manife
 from .backup_restore import Restored, restore_backup
 from .config import BackendConfig
 from .credentials_json import judge
-from .errors import BackupError, ConfigError, SessionMedicError
+from .errors import BackupError, ConfigError, SessionIsBusy, SessionMedicError
 from .names import check_name
 from .redis_client import Client
 from .stores import auth_names, safe_files
@@ -316,7 +316,7 @@ class _FileCopies:
                     self._done[name] = Digest.of(data), Attributes.of(found)
                     return
             self._copy(name)
-        raise BackupError(f"{name} keeps changing while it is being backed up.", "Stop the session, then try again.")
+        raise SessionIsBusy(f"{name} keeps changing while it is being backed up.", "Stop the session, then try again.")
 
 
 def _write_keys(keys: SessionKeys, folder: int) -> tuple[list[KeyDump], Digest]:
@@ -334,7 +334,7 @@ def _write_keys(keys: SessionKeys, folder: int) -> tuple[list[KeyDump], Digest]:
                     f"The key {key} vanished while it was being backed up.", "See what else removes the session's keys."
                 )
         dumps = again
-    raise BackupError("The session's keys keep changing while they are backed up.", "Stop the session, then try again.")
+    raise SessionIsBusy("The session's keys keep changing while they are backed up.", "Stop the session first.")
 
 
 def _content(dumps: list[KeyDump]) -> list[tuple[str, bytes]]:
@@ -355,4 +355,4 @@ def _write_row(store: CredentialsStore, session: str, folder: int) -> Digest | N
         if again is None:
             break
         row = again
-    raise BackupError("The session's row keeps changing while it is backed up.", "Stop the session, then try again.")
+    raise SessionIsBusy("The session's row keeps changing while it is backed up.", "Stop the session first.")

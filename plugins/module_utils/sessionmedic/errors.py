@@ -75,6 +75,10 @@ class BackupError(SessionMedicError):
     """A backup could not be written or does not equal its source."""
 
 
+class SessionIsBusy(BackupError):
+    """A session that is written all the time cannot be copied whole; with its socket closed it can."""
+
+
 class CredentialsInvalid(SessionMedicError):
     """Credentials are truncated, empty, unpaired or of another account."""
 
