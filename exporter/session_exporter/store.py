@@ -13,7 +13,7 @@ from sessionmedic.health import Limits
 from sessionmedic.logs.correlate import CryptoError
 from sessionmedic.logs.reader import ConnectionChanged, Event, MessagesReceived
 from sessionmedic.models import HealthState, Session, StateGroup
-from sessionmedic.service_log import HEALTH, RECONNECT
+from sessionmedic.service_log import HEALTH, RECONNECT, SESSION
 
 from .series import Credentials, SessionSeries
 
@@ -205,6 +205,9 @@ class BackendStore:
         if reconnects != series.reconnects:
             self.urgent = True
             _log.info("%s: connected again", self.name, extra={"category": RECONNECT, "session": session.id})
+        elif before is not None and series.state is not before.state:
+            change = f"{before.state.value} -> {series.state.value}"
+            _log.info("%s: %s", self.name, change, extra={"category": SESSION, "session": session.id})
         self._touch(series, changed)
 
     def _not_listed(self, series: SessionSeries, now: float) -> None:

@@ -39,6 +39,24 @@ def test_a_later_connection_ends_it() -> None:
     assert made.sessions["26"].state is ConnectionState.DISCONNECTED
 
 
+def test_the_change_is_logged_with_its_session(caplog: pytest.LogCaptureFixture) -> None:
+    made = store(Clock(), session())
+    made.count([ConnectionChanged("26", "close", 401, NOW)])
+    with caplog.at_level("INFO"):
+        made.poll_succeeded([DISCONNECTED])
+    (record,) = [one for one in caplog.records if getattr(one, "category", "") == "SESSION"]
+    assert record.getMessage().endswith("connected -> logged_out")
+    assert record.session == "26"  # type: ignore[attr-defined] # an extra of the record
+
+
+def test_what_the_log_missed_is_corrected_by_the_backend() -> None:
+    made = store(Clock(), session())
+    made.count([ConnectionChanged("26", "close", 401, NOW)])
+    made.poll_succeeded([session()])
+    made.poll_succeeded([DISCONNECTED])
+    assert made.sessions["26"].state is ConnectionState.DISCONNECTED
+
+
 def test_it_is_known_after_a_restart() -> None:
     made = store(Clock(), session())
     made.count([ConnectionChanged("26", "close", 403, NOW)])
