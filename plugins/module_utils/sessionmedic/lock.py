@@ -6,9 +6,12 @@ step and stops there; the fencing number grows with every acquisition, so an old
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -135,32 +138,36 @@ class LocalLocks:
 
     def _write(self, path: Path, value: str, ttl: float) -> None:
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"value": value, "until": self._clock() + ttl}), "utf-8")
-        temporary.replace(path)
+        try:
+            temporary.write_text(json.dumps({"value": value, "until": self._clock() + ttl}), "utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise StoreError(f"The lock file {path} cannot be written ({error.strerror}).", "Use Redis.") from None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else of this folder looks at or changes a lock meanwhile; the kernel ends it when we die."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            guard = os.open(self._folder / ".guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"The folder of locks {self._folder} cannot be used ({error.strerror}).", "Use Redis."
+            ) from None
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(guard)
 
     def acquire(self, backend: str, session: str, owner: str, ttl: float = DEFAULT_TTL) -> str:
         path = self._path(backend, session)
-        value = f"{time.time_ns()}:{owner}"
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._alone():
             held = self._read(path)
-            if held is not None and held[1] <= self._clock():
-                # Renaming lets one of several finders of a dead lock win; unlinking could remove the winner's new one.
-                dead = path.with_name(f"{path.name}.dead.{os.getpid()}")
-                path.rename(dead)
-                dead.unlink()
-            temporary = path.with_name(f"{path.name}.{os.getpid()}.{owner.replace('/', '_')[:40]}.new")
-            temporary.write_text(json.dumps({"value": value, "until": self._clock() + ttl}), "utf-8")
-            try:
-                os.link(temporary, path)
-            finally:
-                temporary.unlink()
-        except FileExistsError:
-            raise _held(backend, session, (self._read(path) or ("", 0.0))[0]) from None
-        except FileNotFoundError:
-            raise _held(backend, session, None) from None
-        except OSError as error:
-            raise StoreError(f"The lock file {path} cannot be written ({error.strerror}).", "Use Redis.") from None
+            if held is not None and held[1] > self._clock():
+                raise _held(backend, session, held[0])
+            value = f"{time.time_ns()}:{owner}"
+            self._write(path, value, ttl)
         return value
 
     def holder(self, backend: str, session: str) -> str | None:
@@ -169,17 +176,19 @@ class LocalLocks:
 
     def extend(self, backend: str, session: str, value: str, ttl: float = DEFAULT_TTL) -> None:
         path = self._path(backend, session)
-        held = self._read(path)
-        if held is None or held[0] != value or held[1] <= self._clock():
-            raise _lost(backend, session)
-        self._write(path, value, ttl)
+        with self._alone():
+            held = self._read(path)
+            if held is None or held[0] != value or held[1] <= self._clock():
+                raise _lost(backend, session)
+            self._write(path, value, ttl)
 
     def release(self, backend: str, session: str, value: str) -> bool:
         path = self._path(backend, session)
-        held = self._read(path)
-        if held is None or held[0] != value:
-            return False
-        path.unlink(missing_ok=True)
+        with self._alone():
+            held = self._read(path)
+            if held is None or held[0] != value:
+                return False
+            path.unlink(missing_ok=True)
         return True
 
 

@@ -77,6 +77,27 @@ def test_of_many_at_once_one_wins(locks: Locks) -> None:
     assert (len(won), len(lost)) == (1, 15)
 
 
+def test_of_many_finders_of_a_dead_lock_one_wins(locks: Locks) -> None:
+    for round in range(5):
+        session = f"s{round}"
+        locks.acquire("loja", session, "dead", ttl=0.01)
+        threading.Event().wait(0.03)
+        won: list[str] = []
+
+        def take(owner: str, session: str = session, won: "list[str]" = won) -> None:
+            try:
+                won.append(locks.acquire("loja", session, owner))
+            except LockHeld:
+                return
+
+        threads = [threading.Thread(target=take, args=(f"owner{number}",)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+
+
 def test_names_are_checked(locks: Locks) -> None:
     with pytest.raises(InvalidName):
         locks.acquire("loja", "26:x", "a")
