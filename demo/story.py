@@ -52,6 +52,7 @@ class Report:
     steps: list[dict[str, Any]] = field(default_factory=list)
     other_sessions_touched: int | None = None
     control_still_failing: bool | None = None
+    control_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -227,6 +228,7 @@ class Story:
             time.sleep(0.2)
         # Messages of the last third: whatever mends itself would have done so by then.
         late = sandbox.messages(self.twin, began + seconds * 2 / 3)
+        self.report.control_seconds = time.time() - began
         self.report.control_still_failing = late["failed"] > 0 and late["decrypted"] == 0
         if not self.report.control_still_failing:
             raise StageFailed("control", f"session {self.twin} has mended itself: {late}", sandbox)

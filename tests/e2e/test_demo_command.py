@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -58,3 +59,21 @@ def test_a_stage_that_fails_is_named_with_the_log_of_its_part() -> None:
     assert "The log of sandbox ends with:" in done.stdout
     assert "READY" in done.stdout
     assert "stopping 7 processes" in done.stdout
+    report = json.loads((ROOT / "build/demo/report.json").read_text("utf-8"))
+    assert report["outcome"] == "failed"
+    assert {
+        "session",
+        "fault",
+        "detected",
+        "alert_firing",
+        "accepted",
+        "remedied",
+        "verified",
+        "resolved",
+        "messages_failed",
+        "messages_ok_after",
+        "backup",
+        "steps",
+        "other_sessions_touched",
+        "control_still_failing",
+    } <= set(report)

@@ -101,6 +101,8 @@ def test_messages_failed_and_then_decrypted_again(job: MainJob) -> None:
 def test_no_other_session_was_touched_and_the_control_stayed_broken(job: MainJob) -> None:
     assert job.report.other_sessions_touched == 0
     assert job.report.control_still_failing is True
+    assert job.report.control_seconds and job.report.verified
+    assert job.report.control_seconds >= 3 * job.report.verified
 
 
 def test_the_backup_is_there(job: MainJob) -> None:
