@@ -25,10 +25,14 @@ def test_traffic_flows_by_itself_and_is_counted_in_the_log(make_sandbox: MakeSan
     wait_for("100 messages", lambda: running.session(26)["messages"]["decrypted"] >= 100)
     running.control_post("/sessions/26/traffic", {"interval_ms": 0})
     running.disconnect(26)
+    wait_for("the rest", lambda: (now := running.session(26)["messages"])["decrypted"] == now["sent"])
     totals = running.session(26)["messages"]
-    counts = [record["received"] for record in running.out_log() if record["msg"].endswith("messages received")]
-    assert max(counts) == 20
-    assert sum(counts) == totals["decrypted"] == totals["sent"]
+
+    def counts() -> list[int]:
+        return [record["received"] for record in running.out_log() if record["msg"].endswith("messages received")]
+
+    wait_for("the last line", lambda: sum(counts()) == totals["decrypted"])
+    assert max(counts()) == 20
     assert totals["failed"] == 0
     assert running.err_log() == ""
 

@@ -6,6 +6,7 @@ const PAGE_BYTES = 4096;
 const TRUNCATED_BYTES = 40;
 const TRIES = 10;
 const SETTLE_MS = 100;
+const REPLIES_MS = 3_000;
 
 /**
  * The faults that live in the backend's process and in its store. Each changes state; what is printed afterwards is
@@ -95,6 +96,7 @@ async function eachRecord(session, peers, change) {
       if (!(await store.backing.read(session.id, `session-${id}`))) continue;
       // A reply that was being encrypted meanwhile writes the record that it had read: then it is broken again.
       for (let tries = 0; tries < TRIES; tries++) {
+        await Promise.race([Promise.all(session.replies), new Promise(resolve => setTimeout(resolve, REPLIES_MS))]);
         let broken;
         let memory;
         await withoutDecryption(session, lock, async cache => {

@@ -55,9 +55,11 @@ function decrypted(run, socket, message, counter, wasUnread) {
   session.messageCounts.set(remoteJid, count);
   // an auto-reply: to the first messages of a conversation, to every tenth, and to what could not be read at first
   if (count > 3 && count % 10 !== 0 && !wasUnread) return;
-  socket.sendMessage(remoteJid, { text: `Recebemos a sua mensagem (${count}).` }).catch(reason => {
-    session.context.log.warn({ whatsappId: session.id, error: reason.message }, 'auto-reply failed');
-  });
+  const reply = socket
+    .sendMessage(remoteJid, { text: `Recebemos a sua mensagem (${count}).` })
+    .catch(reason => session.context.log.warn({ whatsappId: session.id, error: reason.message }, 'auto-reply failed'))
+    .finally(() => session.replies.delete(reply));
+  session.replies.add(reply);
 }
 
 /** A log line for every 20th message received, or every 10 s. */
@@ -70,10 +72,12 @@ class ReceivedCounter {
 
   add() {
     this.received++;
-    if (this.received >= COUNT_EVERY) this.#write();
+    // what a closed socket still works off has no later line to be counted in
+    if (this.received >= COUNT_EVERY || this.stopped) this.#write();
   }
 
   stop() {
+    this.stopped = true;
     clearInterval(this.timer);
     this.#write();
   }
@@ -83,6 +87,6 @@ class ReceivedCounter {
     const { session, received } = this;
     session.context.log.info({ whatsappId: session.id, received }, '[wbotMessageListener] messages received');
     this.received = 0;
-    this.timer.refresh();
+    if (!this.stopped) this.timer.refresh();
   }
 }

@@ -15,6 +15,7 @@ export class WhatsAppSession {
     this.updatedAt = row?.updatedAt ?? new Date().toISOString();
     this.qrcode = '';
     this.messageCounts = new Map();
+    this.replies = new Set();
   }
 
   get status() {
