@@ -77,3 +77,48 @@ def test_a_stage_that_fails_is_named_with_the_log_of_its_part() -> None:
         "other_sessions_touched",
         "control_still_failing",
     } <= set(report)
+
+
+# The story itself is told in test_main_job.py; here it is over at once.
+KEEP = """
+import sys
+from demo import __main__, story
+
+def told(self):
+    for stage in __main__.STAGES:
+        setattr(self.report, stage, 1.0)
+    return self.report
+
+story.Story.run = told
+sys.argv = ["demo", "--keep"]
+sys.exit(__main__.main())
+"""
+
+
+def test_keep_leaves_everything_running_and_prints_the_urls_until_ctrl_c() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEP], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            if "webhook token" in line:
+                break
+        kept = printed.partition("Left running until Ctrl-C:")[2]
+        for name in (
+            "redis",
+            "sandbox",
+            "session-exporter",
+            "alert-webhook",
+            "alert-worker",
+            "alertmanager",
+            "prometheus",
+        ):
+            assert name in kept
+        assert kept.count("http://127.0.0.1:") >= 5
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 7
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
